@@ -1,0 +1,27 @@
+"""The errors that neurosim raises, each with one line that says what, where and what would be right."""
+
+import difflib
+
+
+class NeurosimError(Exception):
+    """Base of neurosim's own errors."""
+
+
+class ParameterError(NeurosimError, ValueError):
+    """A name that does not exist, or a value of the wrong kind, unit or range."""
+
+
+class EquationError(NeurosimError, ValueError):
+    """The text of a rule or a transmit cannot be read, or its dimensions differ."""
+
+
+class DivergedError(NeurosimError, ArithmeticError):
+    """A state variable is not finite."""
+
+
+def unknown(kind, asked, existing, note=""):
+    """Return a ParameterError for a name that does not exist, with the nearest names that do."""
+    existing = [str(name) for name in existing]
+    near = difflib.get_close_matches(str(asked), existing, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else f"there are {', '.join(existing)}"
+    return ParameterError(f"unknown {kind} '{asked}': {hint}{note}")

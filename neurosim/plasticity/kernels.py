@@ -1,0 +1,143 @@
+"""Kernels: what a projection does to its weights in one step.
+
+In many lanes delivering and learning are matrix products (BLAS). In one lane they are sums over rows, and with
+spikes only the rows of the neurons that spiked are touched. Weights are (rows, n_post), the rows of all replicas
+one after another; ``rows`` are their indices, in ascending order. This module imports numpy, scipy and numba only.
+"""
+
+import numba
+import numpy as np
+from numba import njit, prange
+from scipy.linalg.blas import dgemm, sgemm
+
+GEMM = {np.dtype(np.float32): sgemm, np.dtype(np.float64): dgemm}
+PARALLEL_FROM = 200_000  # weights touched from which waking the other threads pays
+FAST = {"contract", "reassoc", "nsz"}  # sums may be reordered; nan and inf keep their meaning, the guards need them
+
+
+def product(a, b, out, alpha=1.0, beta=0.0):
+    """out = alpha a b + beta out, for C-ordered matrices, in place."""
+    GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, overwrite_c=1)
+
+
+def outer_product(a, b, out, alpha):
+    """out += alpha a^T b, for C-ordered matrices with one row a lane, in place."""
+    GEMM[out.dtype](alpha, b.T, a.T, beta=1.0, c=out.T, trans_b=1, overwrite_c=1)
+
+
+@njit(cache=True, fastmath=FAST)
+def _deliver_rows(low, high, weights, rows, n_pre, scale, keep, out):
+    for r in range(out.shape[0]):
+        total = np.zeros(high - low, weights.dtype)
+        for k in range(np.searchsorted(rows, r * n_pre), np.searchsorted(rows, (r + 1) * n_pre)):
+            row = weights[rows[k], low:high]
+            for j in range(total.size):
+                total[j] += row[j]
+        for j in range(total.size):
+            out[r, low + j] = scale * total[j] + (out[r, low + j] if keep else 0)
+
+
+@njit(cache=True, fastmath=FAST)
+def _deliver_dense(low, high, weights, pre, scale, keep, out):
+    n_pre = pre.shape[1]
+    for r in range(out.shape[0]):
+        total = np.zeros(high - low, weights.dtype)
+        for i in range(n_pre):
+            factor = pre[r, i]
+            row = weights[r * n_pre + i, low:high]
+            for j in range(total.size):
+                total[j] += factor * row[j]
+        for j in range(total.size):
+            out[r, low + j] = scale * total[j] + (out[r, low + j] if keep else 0)
+
+
+@njit(cache=True, fastmath=FAST)
+def _learn_rows(low, high, weights, rows, n_pre, change):
+    for k in range(rows.size):
+        row = weights[rows[k], low:high]
+        delta = change[rows[k] // n_pre, low:high]
+        for j in range(row.size):
+            row[j] += delta[j]
+
+
+@njit(cache=True, fastmath=FAST)
+def _learn_dense(low, high, weights, pre, change):
+    n_pre = pre.shape[1]
+    for i in range(weights.shape[0]):
+        factor = pre[i // n_pre, i % n_pre]
+        row = weights[i, low:high]
+        delta = change[i // n_pre, low:high]
+        for j in range(row.size):
+            row[j] += factor * delta[j]
+
+
+# Over threads: each takes a block of columns, so that no two write to one place. numba's cache does not tell the
+# two compilations of one function apart, hence a function of its own for each.
+
+
+@njit(cache=True, parallel=True)
+def _deliver_rows_threads(edges, weights, rows, n_pre, scale, keep, out):
+    for b in prange(edges.size - 1):
+        _deliver_rows(edges[b], edges[b + 1], weights, rows, n_pre, scale, keep, out)
+
+
+@njit(cache=True, parallel=True)
+def _deliver_dense_threads(edges, weights, pre, scale, keep, out):
+    for b in prange(edges.size - 1):
+        _deliver_dense(edges[b], edges[b + 1], weights, pre, scale, keep, out)
+
+
+@njit(cache=True, parallel=True)
+def _learn_rows_threads(edges, weights, rows, n_pre, change):
+    for b in prange(edges.size - 1):
+        _learn_rows(edges[b], edges[b + 1], weights, rows, n_pre, change)
+
+
+@njit(cache=True, parallel=True)
+def _learn_dense_threads(edges, weights, pre, change):
+    for b in prange(edges.size - 1):
+        _learn_dense(edges[b], edges[b + 1], weights, pre, change)
+
+
+def _blocks(touched, n_post):
+    """Return the borders of column blocks, one block a thread, or None where one thread is enough."""
+    threads = numba.get_num_threads()
+    if threads == 1 or touched < PARALLEL_FROM:
+        return None
+    return np.linspace(0, n_post, threads + 1).astype(np.int64)
+
+
+def deliver_rows(weights, rows, n_pre, scale, keep, out):
+    """out[r] = scale * sum of the weight rows of replica r (+ out[r] where ``keep``); out is (replicas, n_post)."""
+    edges = _blocks(rows.size * out.shape[1], out.shape[1])
+    if edges is None:
+        _deliver_rows(0, out.shape[1], weights, rows, n_pre, scale, keep, out)
+    else:
+        _deliver_rows_threads(edges, weights, rows, n_pre, scale, keep, out)
+
+
+def deliver_dense(weights, pre, scale, keep, out):
+    """out[r] = scale * sum over i of pre[r, i] * row i of replica r (+ out[r] where ``keep``)."""
+    edges = _blocks(weights.size, out.shape[1])
+    if edges is None:
+        _deliver_dense(0, out.shape[1], weights, pre, scale, keep, out)
+    else:
+        _deliver_dense_threads(edges, weights, pre, scale, keep, out)
+
+
+def learn_rows(weights, rows, n_pre, change):
+    """Row i of replica r += change[r], for the rows given; change is (replicas, n_post)."""
+    edges = _blocks(rows.size * weights.shape[1], weights.shape[1])
+    if edges is None:
+        _learn_rows(0, weights.shape[1], weights, rows, n_pre, change)
+    else:
+        _learn_rows_threads(edges, weights, rows, n_pre, change)
+
+
+def learn_dense(weights, pre, change):
+    """Row i of replica r += pre[r, i] * change[r]; pre is (replicas, n_pre), change (replicas, n_post)."""
+    edges = _blocks(weights.size, weights.shape[1])
+    if edges is None:
+        _learn_dense(0, weights.shape[1], weights, pre, change)
+    else:
+        _learn_dense_threads(edges, weights, pre, change)

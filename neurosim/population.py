@@ -1,0 +1,134 @@
+"""Population: a brian2 NeuronGroup with replicas, lanes and a place in the sweep."""
+
+import brian2
+import numpy as np
+from brian2.core.functions import Function
+
+from neurosim.errors import ParameterError
+from neurosim.neurons import NeuronType
+from neurosim.target import code_object_class
+
+SLOTS_PER_ORDER = 10  # groups run at 10 k, updates at 10 k + 1, spikes at 10 k + 2, projections at 10 k + 3
+UPDATE, SPIKE, DELIVER = 1, 2, 3
+
+
+class Population(brian2.NeuronGroup):
+    """Neurons of one kind, simulated in several replicas and lanes at once.
+
+    An ordinary ``NeuronGroup`` of ``replicas * lanes * n`` neurons, replica by replica and lane by lane, so
+    that brian2's monitors, slices and equations work on it: the neurons of the first lane of the first replica
+    are ``population[:n]``.
+
+    Parameters
+    ----------
+    n : int
+        Number of neurons of the network described; every lane of every replica has this many.
+    model : NeuronType
+        Equations, update and spikes.
+    order : int
+        Place in the sweep: populations of a lower order update first, and deliver before the next order updates.
+    replicas : int
+        Independent networks simulated side by side.
+    lanes : int
+        Inputs presented side by side to the same weights.
+    namespace : dict
+        Constants that the model's text names, with units.
+    dtype : numpy dtype
+        Precision of the state: float32 (default) or float64.
+    method : str
+        brian2's integration method. The default is exact for linear equations and Euler otherwise.
+    clock : brian2.Clock, optional
+        The clock that all populations of a network share; brian2's default clock if it is left out.
+    name : str, optional
+        Name of the group in brian2.
+
+    Raises
+    ------
+    ParameterError
+        If a size is not a positive whole number.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from neurosim import Population, neurons
+    >>> h = Population(3, neurons.BERNOULLI, order=1, lanes=2, namespace={"tau": 5 * ms})
+    >>> h.view("v").shape
+    (1, 2, 3)
+    """
+
+    def __init__(
+        self, n, model, *, order, replicas=1, lanes=1, namespace=None, dtype=np.float32,
+        method=("exact", "euler"), clock=None, name="population*",
+    ):  # fmt: skip
+        if not isinstance(model, NeuronType):
+            raise ParameterError(f"Population.model: a NeuronType is needed, got {type(model).__name__}")
+        for word, size in (("n", n), ("replicas", replicas), ("lanes", lanes)):
+            if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+                raise ParameterError(f"Population.{word}: a whole number of at least 1 is needed, got {size!r}")
+        if not isinstance(order, (int, np.integer)) or order < 0:
+            raise ParameterError(f"Population.order: a whole number of at least 0 is needed, got {order!r}")
+        self.n, self.replicas, self.lanes, self.place = int(n), int(replicas), int(lanes), int(order)
+        self.model = model
+        self.precision = np.dtype(dtype)
+        first = SLOTS_PER_ORDER * self.place
+        super().__init__(
+            self.replicas * self.lanes * self.n,
+            model.equations,
+            method=method,
+            threshold=f"{model.spike} > 0.5" if model.spike else None,
+            reset="" if model.spike else None,
+            namespace=namespace or {},
+            dtype=self.precision.type,
+            clock=clock,
+            order=first,
+            name=name,
+            codeobj_class=code_object_class(dtype),
+        )
+        if model.update.strip():
+            self.run_regularly(_dedent(model.update), when="groups", order=first + UPDATE, clock=self.clock)
+        if model.spike:
+            self.set_event_schedule("spike", when="groups", order=first + SPIKE)
+
+    @property
+    def shape(self):
+        """(replicas, lanes, n)."""
+        return self.replicas, self.lanes, self.n
+
+    def view(self, variable):
+        """Return a state variable as a live array of shape (replicas, lanes, n), in base units.
+
+        Writing into the array changes the state. Expressions of the model (as ``psi``) have no array.
+        """
+        known = self.variables.get(variable)
+        if known is None or not getattr(known, "array", False) or known.size != len(self):
+            raise ParameterError(
+                f"Population.view: '{variable}' is not a state variable of {self.name}; "
+                f"it has {', '.join(self.state_variables)}"
+            )
+        return known.get_value().reshape(self.shape)
+
+    @property
+    def state_variables(self):
+        """Names of the variables that hold one value a neuron."""
+        return sorted((self.equations.diff_eq_names | self.equations.parameter_names))
+
+    @property
+    def expressions(self):
+        """The model's expressions (as ``psi``), name to text."""
+        return {name: str(self.equations[name].expr) for name in self.equations.subexpr_names}
+
+    def describe(self, index):
+        """Return (replica, lane, neuron) of an index into the group."""
+        return tuple(int(k) for k in np.unravel_index(index, self.shape))
+
+    def dimensions(self):
+        """Return the dimension of every variable and expression that a rule may name."""
+        return {
+            name: variable.dim
+            for name, variable in self.variables.items()
+            if not isinstance(variable, Function) and name in self.equations
+        }
+
+
+def _dedent(text):
+    return "\n".join(line.strip() for line in text.strip().splitlines())

@@ -1,0 +1,66 @@
+"""How brian2 runs a population's equations: the NumPy target, kept in the population's own precision.
+
+Under NumPy 2 one float64 scalar turns every float32 array that it meets into float64. brian2's NumPy target
+puts its time step and its constants into the code as such scalars, so float32 populations would be computed
+in float64 at more than twice the cost. :class:`SinglePrecisionCodeObject` is brian2's NumPy code object with
+constants as Python numbers (which follow the arrays), a float32 time step and float32 random draws.
+"""
+
+import brian2
+import numpy as np
+from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
+from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.variables import ArrayVariable, Constant
+
+
+class SinglePrecisionCodeObject(NumpyCodeObject):
+    """brian2's NumPy code object for groups whose state is float32."""
+
+    class_name = "numpy_single"
+
+    def variables_to_namespace(self):
+        super().variables_to_namespace()
+        for name, variable in self.variables.items():
+            if isinstance(variable, Constant) and isinstance(self.namespace.get(name), (float, np.floating)):
+                self.namespace[name] = float(self.namespace[name])
+            elif isinstance(variable, ArrayVariable) and variable.scalar and variable.constant:
+                self._single(name, variable)
+
+    def _single(self, name, variable):
+        """Replace a constant scalar of double precision, as ``dt``, by a float32 copy."""
+        array_name = self.generator_class.get_array_name(variable)
+        if self.namespace[array_name].dtype == np.float64:
+            self.namespace[array_name] = self.namespace[array_name].astype(np.float32)
+            self.namespace[name] = self.namespace[array_name][0]
+
+
+def _generator():
+    """Return a fast generator seeded from NumPy's global state, so that :func:`brian2.seed` decides its draws."""
+    return np.random.Generator(np.random.SFC64(np.random.randint(2**32, size=4, dtype=np.uint64)))
+
+
+def _uniform(owner):
+    generator = _generator()
+    return lambda index: generator.random(None if isinstance(index, int) else len(index), dtype=np.float32)
+
+
+def _normal(owner):
+    generator = _generator()
+    return lambda index: generator.standard_normal(None if isinstance(index, int) else len(index), dtype=np.float32)
+
+
+# An implementation for our own class; what other code objects do is left as it is.
+DEFAULT_FUNCTIONS["rand"].implementations.add_dynamic_implementation(SinglePrecisionCodeObject, code=_uniform)
+DEFAULT_FUNCTIONS["randn"].implementations.add_dynamic_implementation(SinglePrecisionCodeObject, code=_normal)
+
+
+def code_object_class(dtype):
+    """Return the code object class for a population of this precision, or None for brian2's own choice.
+
+    brian2's preference ``codegen.target`` is obeyed where it names a target; its default "auto", which would
+    compile for 13 to 32 s, means the NumPy target here.
+    """
+    chosen = brian2.prefs.codegen.target
+    if chosen not in ("auto", "numpy"):
+        return None
+    return SinglePrecisionCodeObject if np.dtype(dtype) == np.float32 else NumpyCodeObject
