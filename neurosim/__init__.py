@@ -3,9 +3,11 @@
 from neurosim import neurons
 from neurosim.errors import DivergedError, EquationError, NeurosimError, ParameterError
 from neurosim.population import Population
+from neurosim.presentation import Presentation
 from neurosim.projection import Projection, Uniform
+from neurosim.recording import Alignment, Guard, Readout, Window
 
 __all__ = [
-    "DivergedError", "EquationError", "NeurosimError", "ParameterError", "Population", "Projection", "Uniform",
-    "neurons",
+    "Alignment", "DivergedError", "EquationError", "Guard", "NeurosimError", "ParameterError", "Population",
+    "Presentation", "Projection", "Readout", "Uniform", "Window", "neurons",
 ]  # fmt: skip

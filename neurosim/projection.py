@@ -58,6 +58,8 @@ class Projection(brian2.core.base.BrianObject):
     ----------
     plastic : bool
         False freezes the weights.
+    open : bool
+        Whether the phase that is going on lets the projection learn; a Presentation sets it.
 
     Raises
     ------
@@ -97,6 +99,7 @@ class Projection(brian2.core.base.BrianObject):
         self.transmit, self.rule = transmit, rule
         self.namespace = dict(namespace or {})
         self.plastic = True
+        self.open = True
         self._scale = 1.0
         here = f"Projection({source.name}, {target.name})"
         self.one_to_one = "w" not in brian2.utils.stringtools.get_identifiers(transmit)
@@ -183,7 +186,7 @@ class Projection(brian2.core.base.BrianObject):
             self._scale = 1.0
 
     def _learn(self):
-        if self.plastic:
+        if self.plastic and self.open:
             self.learning()
 
     def explain(self):

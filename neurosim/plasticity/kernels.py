@@ -1,6 +1,7 @@
 """Kernels: what a projection does to its weights in one step.
 
-In many lanes delivering and learning are matrix products (BLAS). In one lane they are sums over rows, and with
+In many lanes delivering and learning are matrix products, all by SciPy's BLAS: NumPy brings a second one with threads
+of its own, and the two would wait for each other. In one lane they are sums over rows, and with
 spikes only the rows of the neurons that spiked are touched. Weights are (rows, n_post), the rows of all replicas
 one after another; ``rows`` are their indices, in ascending order. This module imports numpy, scipy and numba only.
 """
@@ -18,6 +19,11 @@ FAST = {"contract", "reassoc", "nsz"}  # sums may be reordered; nan and inf keep
 def product(a, b, out, alpha=1.0, beta=0.0):
     """out = alpha a b + beta out, for C-ordered matrices, in place."""
     GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, overwrite_c=1)
+
+
+def product_transposed(a, b, out):
+    """out = a b^T, for C-ordered matrices, in place."""
+    GEMM[out.dtype](1.0, b.T, a.T, trans_a=1, beta=0.0, c=out.T, overwrite_c=1)
 
 
 def outer_product(a, b, out, alpha):

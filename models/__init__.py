@@ -1,0 +1,1 @@
+"""Published models, one paper a file; each file lists its experiments in ``EXPERIMENTS``."""

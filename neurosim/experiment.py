@@ -1,0 +1,228 @@
+"""What a model file declares: parameters with sources, published numbers, experiments."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import brian2.units.allunits as allunits
+from brian2.units.fundamentalunits import Quantity, have_same_dimensions
+
+from neurosim.errors import ParameterError, unknown
+
+QUANTITY = re.compile(r"\s*([-+0-9.eE]+|nan|inf|-inf)\s*\*?\s*([A-Za-z]\w*)?\s*$")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of an experiment, or a list of sizes: value, unit, range, source and meaning.
+
+    Parameters
+    ----------
+    name : str
+        As in ``--set name=value``.
+    value : int, float, Quantity, tuple of int or str
+        The default; a value set by a user must be of its kind.
+    source : str
+        The paper's section or table, or "ours" with the reason.
+    meaning : str
+        One line.
+    unit : str
+        Shown beside the value; a Quantity brings its own.
+    low, high : number, optional
+        The range; ``above`` and ``below`` exclude their borders.
+    choices : tuple of str, optional
+        What a word may be.
+    """
+
+    name: str
+    value: object
+    source: str
+    meaning: str
+    unit: str = "1"
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple = ()
+
+    def read(self, text):
+        """Return the value that a text stands for, checked.
+
+        Raises
+        ------
+        ParameterError
+            If it is of the wrong kind, unit or range.
+        """
+        text = str(text).strip()
+        if isinstance(self.value, Quantity):
+            return self.check(self._read_quantity(text))
+        if isinstance(self.value, tuple):
+            return self.check(tuple(self._read_number(part, int) for part in text.split(",")))
+        if isinstance(self.value, str):
+            return self.check(text)
+        return self.check(self._read_number(text, type(self.value)))
+
+    def _read_number(self, text, kind):
+        try:
+            value = float(text)
+            if kind is int and value == int(value):
+                return int(value)
+            if kind is float:
+                return value
+        except (ValueError, OverflowError):
+            pass
+        words = {int: "a whole number", float: "a number"}[kind]
+        if isinstance(self.value, tuple):
+            words = "whole numbers with commas between them, as " + ",".join(map(str, self.value))
+        raise ParameterError(f"{self.name}: {words} is needed, got {text!r}")
+
+    def _read_quantity(self, text):
+        match = QUANTITY.match(text)
+        unit = getattr(allunits, match[2], None) if match and match[2] else None
+        if not isinstance(unit, Quantity):
+            raise ParameterError(f"{self.name}: a number with a unit is needed, as {_plain(self.value)}, got {text!r}")
+        if not have_same_dimensions(unit, self.value):
+            raise ParameterError(f"{self.name}: a unit like that of {_plain(self.value)} is needed, got {text!r}")
+        try:
+            return float(match[1]) * unit
+        except ValueError:
+            raise ParameterError(f"{self.name}: a number with a unit is needed, got {text!r}") from None
+
+    def check(self, value):
+        """Return the value if it lies in the range, raise a ParameterError if not."""
+        if self.choices and value not in self.choices:
+            raise unknown(f"value of {self.name}", value, self.choices)
+        for number in value if isinstance(value, tuple) else [value]:
+            if isinstance(number, str):
+                continue
+            plain = float(number)
+            wrong = (
+                not math.isfinite(plain)
+                or (self.low is not None and plain < self.low)
+                or (self.above is not None and plain <= self.above)
+                or (self.high is not None and plain > self.high)
+                or (self.below is not None and plain >= self.below)
+            )
+            if wrong:
+                raise ParameterError(f"{self.name}: {self.range or 'a finite number is needed'}, got {_plain(number)}")
+        return value
+
+    @property
+    def range(self):
+        """The range in words, or an empty text."""
+        parts = [
+            f"{sign} {limit}"
+            for sign, limit in ((">=", self.low), (">", self.above), ("<=", self.high), ("<", self.below))
+            if limit is not None
+        ]
+        return f"must be {' and '.join(parts)}" if parts else ""
+
+
+def _plain(value):
+    """Return a value as a user would type it."""
+    if isinstance(value, Quantity):
+        return str(value).replace(". ", " ").replace(" ", "*")
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+plain = _plain
+
+RUN = (
+    Parameter("lanes", 1, "ours: changes of all lanes are summed, as if shown one by one", "inputs side by side", "inputs", low=1),
+    Parameter("replicas", 1, "ours", "independent networks side by side", "networks", low=1),
+    Parameter("epochs", 1, "ours", "passes through the training examples", "passes", low=1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published number that a run is held against."""
+
+    value: float
+    text: str
+    data: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What a run with the defaults for a data set must give: a final mean test error of at most ``error``."""
+
+    error: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What an experiment sets differently for one data set: values by name, each with its source."""
+
+    values: MappingProxyType
+    duration: str
+    expect: Expect | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of a paper: what ``neurosim run <model>.<name>`` does.
+
+    Parameters
+    ----------
+    name, title : str
+        As on the command line, and in a line of words.
+    parameters : tuple of Parameter
+        All that ``--set`` knows beside lanes, replicas and epochs.
+    presets : dict of str to Preset
+        The data sets that the experiment is made for; the first is the default.
+    build : callable (values, data, seed) -> Circuit
+        Makes the network from values by name.
+    published : Published
+        The paper's number.
+    neurons : dict of str to NeuronType
+        The neuron types, for ``neurosim show``.
+    texts : dict of str to str
+        Transmits and rules, for ``neurosim show``.
+    figures : tuple of str
+        Names of the figures that a run draws.
+    """
+
+    name: str
+    title: str
+    parameters: tuple
+    presets: MappingProxyType
+    build: Callable
+    published: Published
+    neurons: MappingProxyType = field(default_factory=dict)
+    texts: MappingProxyType = field(default_factory=dict)
+    figures: tuple = ()
+
+    def parameters_for(self, data_name):
+        """Return all parameters, name to Parameter, with the data set's preset as defaults."""
+        preset = self.presets.get(data_name, next(iter(self.presets.values())))
+        known = {p.name: p for p in (*self.parameters, *RUN)}
+        for name, (value, source) in preset.values.items():
+            old = known[name]
+            known[name] = type(old)(**{**vars(old), "value": value, "source": source})
+        return known
+
+    def resolve(self, data_name, settings):
+        """Return values by name: defaults for the data set with a user's settings (name to text) put in.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown name (with the nearest) or a wrong value.
+        """
+        known = self.parameters_for(data_name)
+        values = {name: parameter.value for name, parameter in known.items()}
+        for name, text in settings.items():
+            if name not in known:
+                raise unknown("parameter", name, known)
+            values[name] = known[name].read(text)
+        return values

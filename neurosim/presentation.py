@@ -1,0 +1,167 @@
+"""Presentation: one input (and target) after another inside one run, each held for a time cut into phases."""
+
+import brian2
+import numpy as np
+from brian2 import ms
+from brian2.units.fundamentalunits import DimensionMismatchError, Quantity, fail_for_dimension_mismatch
+
+from neurosim.errors import ParameterError
+
+
+class Presentation(brian2.core.base.BrianObject):
+    """Hold one example after another: set variables at the start of each, open rules by phase.
+
+    One ``Network.run`` covers as many presentations as there are; nothing is reset between two of them.
+
+    Parameters
+    ----------
+    phases : Quantity or dict of str to Quantity
+        How long an example is held: a time, or named phases in their order, each a multiple of the time step.
+    clock : brian2.Clock, optional
+        The network's clock; brian2's default clock if it is left out.
+
+    Attributes
+    ----------
+    index : int
+        The presentation that is going on, counted from 0.
+    step : int
+        The time step within it, counted from 0.
+    phase : str
+        The phase that is going on.
+
+    Raises
+    ------
+    ParameterError
+        If a time is not a positive multiple of the time step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian2 import Network, ms
+    >>> from neurosim import Population, Presentation, neurons
+    >>> x = Population(2, neurons.BERNOULLI_INPUT, order=0, lanes=3, namespace={"p_max": 0.95})
+    >>> shown = Presentation(5 * x.clock.dt, clock=x.clock)
+    >>> shown.clamp(x, "x", np.array([[0.0, 1.0], [1.0, 0.0]]))
+    >>> shown.show([[0, 1, 0], [1, 1, 1]])
+    >>> Network(x, shown).run(shown.remaining)
+    >>> x.view("x")[0, :, 0]
+    array([1., 1., 1.], dtype=float32)
+    """
+
+    add_to_magic_network = True
+
+    def __init__(self, phases, clock=None, name="presentation*"):
+        super().__init__(clock=clock, when="start", order=0, name=name)
+        if not isinstance(phases, dict):
+            phases = {"presentation": phases}
+        dt = self.clock.dt
+        self.phases = {phase: _steps(time, dt, f"Presentation.phases[{phase!r}]") for phase, time in phases.items()}
+        self.steps = sum(self.phases.values())
+        if not self.steps:
+            raise ParameterError("Presentation.phases: at least one phase is needed")
+        self._phase_of = [phase for phase, steps in self.phases.items() for _ in range(steps)]
+        self._clamps, self._gates = [], []
+        self.examples = np.zeros((0, 1, 1), int)
+        self.index, self.step, self._next = 0, 0, 0
+
+    def clamp(self, population, variable, values, rows=None):
+        """Set a population's variable at the start of every presentation.
+
+        Parameters
+        ----------
+        population : Population
+            Whose variable is set.
+        variable : str
+            Which variable.
+        values : array of shape (m, n), in base units
+            Rows to choose from.
+        rows : array of int, shape (examples,), optional
+            Which row an example takes (as a label does); example k takes row k if it is left out.
+        """
+        values = np.asarray(values)
+        if values.ndim != 2 or values.shape[1] != population.n:
+            raise ParameterError(
+                f"Presentation.clamp: values for {population.name}.{variable} must have the shape "
+                f"(rows, {population.n}), got {values.shape}"
+            )
+        if rows is not None and (np.min(rows) < 0 or np.max(rows) >= len(values)):
+            raise ParameterError(
+                f"Presentation.clamp: rows for {population.name}.{variable} must lie in 0..{len(values) - 1}, "
+                f"got {np.min(rows)}..{np.max(rows)}"
+            )
+        kept = [c for c in self._clamps if (c[0], c[1]) != (population, variable)]
+        self._clamps = [*kept, (population, variable, values, None if rows is None else np.asarray(rows))]
+        population.view(variable)
+
+    def gate(self, projection, *phases):
+        """Let a projection learn in these phases only."""
+        for phase in phases:
+            if phase not in self.phases:
+                raise ParameterError(f"Presentation.gate: no phase '{phase}'; there are {', '.join(self.phases)}")
+        self._gates.append((projection, frozenset(phases)))
+
+    def show(self, order):
+        """Show these examples next, from the first: order has the shape (presentations, (replicas,) lanes)."""
+        order = np.asarray(order)
+        if order.ndim == 2:
+            order = order[:, None, :]
+        if order.ndim != 3 or order.dtype.kind not in "iu":
+            raise ParameterError(
+                "Presentation.show: whole numbers of shape (presentations, replicas, lanes) are needed, "
+                f"got {order.dtype} of shape {order.shape}"
+            )
+        for population, variable, values, rows in self._clamps:
+            count = len(values) if rows is None else len(rows)
+            if order.size and (order.min() < 0 or order.max() >= count):
+                raise ParameterError(
+                    f"Presentation.show: examples must lie in 0..{count - 1} ({population.name}.{variable} has "
+                    f"{count}), got {order.min()}..{order.max()}"
+                )
+        self.examples, self._next = order, 0
+
+    @property
+    def remaining(self):
+        """The time that the presentations not yet over take."""
+        return (len(self.examples) * self.steps - self._next) * self.clock.dt
+
+    @property
+    def phase(self):
+        """The phase that is going on."""
+        return self._phase_of[self.step]
+
+    @property
+    def last_step(self):
+        """Whether this time step is the last of its presentation."""
+        return self.step == self.steps - 1
+
+    def run(self):
+        """Start a time step: set variables where a presentation starts, open and close rules where a phase does."""
+        self.index, self.step = divmod(self._next, self.steps)
+        if self.index >= len(self.examples):
+            raise ParameterError(f"Presentation: all {len(self.examples)} presentations are over; call show() for more")
+        self._next += 1
+        if self.step == 0:
+            chosen = self.examples[self.index]
+            for population, variable, values, rows in self._clamps:
+                population.view(variable)[...] = values[chosen if rows is None else rows[chosen]]
+        for projection, phases in self._gates:
+            projection.open = self.phase in phases
+
+    # brian2's Network.store and Network.restore
+    def _full_state(self):
+        return {"examples": self.examples.copy(), "next": self._next}
+
+    def _restore_from_full_state(self, state):
+        self.examples, self._next = state["examples"].copy(), state["next"]
+
+
+def _steps(time, dt, where):
+    """Return a time as a number of steps."""
+    try:
+        fail_for_dimension_mismatch(time, ms)
+    except DimensionMismatchError:
+        raise ParameterError(f"{where}: a time is needed, as 5*ms, got {time!r}") from None
+    steps = float(Quantity(time) / dt)
+    if not steps >= 1 or abs(steps - round(steps)) > 1e-6 * steps:
+        raise ParameterError(f"{where}: a positive multiple of the time step {dt} is needed, got {time}")
+    return round(steps)
