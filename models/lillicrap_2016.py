@@ -46,19 +46,23 @@ GUESS = "guess_post = p_pre"
 MODULATE = "m_post = m_pre"
 
 PARAMETERS = (
-    Parameter("hidden", (1500, 1500, 1500), METHODS, "neurons in each hidden layer, from the input up", "neurons", low=1),
-    Parameter("copies", 1, "one input neuron a pixel, " + METHODS, "input neurons for each pixel, drawing spikes apart", low=1),
+    Parameter(
+        "hidden", (1500, 1500, 1500), METHODS, "neurons in each hidden layer, input side first", "neurons", low=1
+    ),
+    Parameter(
+        "copies", 1, "one input neuron a pixel, " + METHODS, "input neurons a pixel, each with its own draws", low=1
+    ),
     Parameter("output", 1000, METHODS, "output neurons, 100 for each of ten classes", "neurons", low=1),
     Parameter("dt", 1 * ms, "ours: the paper counts steps", "time step", above=0),
-    Parameter("steps", 5, METHODS + ": N = M = 5", "steps for which an image is held, in training and testing", "steps", low=1),
-    Parameter("integration", 0.9, METHODS + ": tau = 0.9", "weight of the new input in the potential", above=0, below=1),
+    Parameter("steps", 5, METHODS + ": N = M = 5", "steps for which an image is held", "steps", low=1),
+    Parameter("integration", 0.9, METHODS + ": tau = 0.9", "weight of new input in a potential", above=0, below=1),
     Parameter("p_max", 0.95, METHODS, "largest spike probability of an input neuron", low=0, high=1),
     Parameter("w_width", 0.05, METHODS, "half width of the uniform distribution of W and b", low=0),
     Parameter("b_width", 0.1, METHODS, "half width of the uniform distribution of B", low=0),
     Parameter("eta", 1e-3, METHODS, "learning rate", "1/step", low=0),
     Parameter("gamma", 1e-8, METHODS, "decay of W and b", "1/step", low=0, below=0.1),
-    Parameter("phi_gain", 2.0, "ours: lost from the text; 1 learns about eight times slower", "g, height of phi", above=0),
-)  # fmt: skip
+    Parameter("phi_gain", 2.0, "ours, see Departures", "g, height of phi", above=0),
+)
 
 # DIGITS: the constants for the 8x8 digits come from a search on 300 of the 1437 training images (3 or 4 seeds a point).
 # With 3 x 200 hidden neurons: 1, 2 and 4 input neurons a pixel end at 6.4, 5.0 and 4.3 % validation error after 48
@@ -156,7 +160,7 @@ def _watched(x, forward, error, feedback):
     for population in [x, *forward]:
         units = np.linspace(0, population.n - 1, min(SHOWN_UNITS, population.n)).astype(int)
         watched[f"{population.name}.s"] = (population, "s", units)
-    for population in [error, *feedback]:
+    for population in [error, *reversed(feedback)]:
         units = np.linspace(0, population.n - 1, min(SHOWN_UNITS, population.n)).astype(int)
         watched[f"{population.name}.m"] = (population, "m", units)
     for population in forward[:-1]:

@@ -19,6 +19,14 @@ class DivergedError(NeurosimError, ArithmeticError):
     """A state variable is not finite."""
 
 
+class DataError(NeurosimError, ValueError):
+    """A data set is missing, incomplete or not what it should be."""
+
+
+class RunError(NeurosimError, OSError):
+    """A run's folder cannot be written."""
+
+
 def unknown(kind, asked, existing, note=""):
     """Return a ParameterError for a name that does not exist, with the nearest names that do."""
     existing = [str(name) for name in existing]

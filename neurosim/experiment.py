@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import brian2.units.allunits as allunits
+from brian2.units import allunits, stdunits
 from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
 from neurosim.errors import ParameterError, unknown
@@ -80,7 +80,8 @@ class Parameter:
 
     def _read_quantity(self, text):
         match = QUANTITY.match(text)
-        unit = getattr(allunits, match[2], None) if match and match[2] else None
+        name = match[2] if match and match[2] else ""
+        unit = getattr(stdunits, name, getattr(allunits, name, None))
         if not isinstance(unit, Quantity):
             raise ParameterError(f"{self.name}: a number with a unit is needed, as {_plain(self.value)}, got {text!r}")
         if not have_same_dimensions(unit, self.value):
@@ -132,10 +133,10 @@ def _plain(value):
 plain = _plain
 
 RUN = (
-    Parameter("lanes", 1, "ours: changes of all lanes are summed, as if shown one by one", "inputs side by side", "inputs", low=1),
+    Parameter("lanes", 1, "ours: the changes of all lanes are summed", "inputs side by side", "inputs", low=1),
     Parameter("replicas", 1, "ours", "independent networks side by side", "networks", low=1),
     Parameter("epochs", 1, "ours", "passes through the training examples", "passes", low=1),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

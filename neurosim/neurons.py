@@ -5,9 +5,9 @@ A neuron type is text: brian2 equations integrated in every step, then statement
 ``namespace``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Mapping
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class NeuronType:
     spike : str or None
         Name of the variable that is 1 in a step in which the neuron spikes and 0 otherwise; None for
         neurons that do not spike.
+    method : str or tuple of str
+        brian2's integration method, or several of which brian2 takes the first that can do it.
     symbols : mapping of str to str
         One line for each symbol: meaning and unit.
     source : str
@@ -32,6 +34,7 @@ class NeuronType:
     equations: str
     update: str = ""
     spike: str | None = None
+    method: str | tuple = ("exact", "euler")
     symbols: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
@@ -66,15 +69,16 @@ BERNOULLI = NeuronType(
     m : 1
     """,
     update="""
-    p = 1 / (1 + exp(-v))
+    p = 0.5 * (1 + tanh(0.5 * v))
     s = int(rand() < p)
     """,
     spike="s",
+    method="exact",
     symbols={
         "v": "potential (a leaky integral of the synaptic drive, 1)",
         "drive": "sum of the weights of the synapses that are active (1)",
         "tau": "integration time constant (s)",
-        "p": "probability of a spike in this step, the logistic function of v",
+        "p": "probability of a spike in this step: sigma(v) = (1 + tanh(v / 2)) / 2, the logistic function",
         "s": "1 in a step with a spike, else 0: a Bernoulli draw of probability p",
         "psi": "derivative of the logistic function at v: the postsynaptic factor of plasticity",
         "m": "modulatory signal that the neuron receives: the third factor of plasticity (1)",
@@ -89,12 +93,12 @@ ERROR = NeuronType(
     d = target - guess : 1
     m : 1
     """,
-    update="m = phi_gain * (1 / (1 + exp(-d)) - 0.5)",
+    update="m = 0.5 * phi_gain * tanh(0.5 * d)",
     symbols={
         "target": "1 for the neurons of the class shown, else 0",
         "guess": "activity of the output neuron beside this one, 0 to 1",
         "d": "potential of the error neuron, target - guess (1)",
-        "m": "signal sent: phi_gain (sigma(d) - 1/2), a sigmoid centred on 0",
+        "m": "signal sent: phi_gain (sigma(d) - 1/2) = phi_gain tanh(d / 2) / 2, a sigmoid centred on 0",
         "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain / 4",
     },
     source=LILLICRAP,
@@ -106,12 +110,13 @@ FEEDBACK = NeuronType(
     drive : 1
     m : 1
     """,
-    update="m = phi_gain * (1 / (1 + exp(-d)) - 0.5)",
+    update="m = 0.5 * phi_gain * tanh(0.5 * d)",
+    method="exact",
     symbols={
         "d": "potential of the feedback neuron (1)",
         "drive": "weighted sum of the signals that arrive from the layer above (1)",
         "tau": "integration time constant (s)",
-        "m": "signal sent: phi_gain (sigma(d) - 1/2), a sigmoid centred on 0",
+        "m": "signal sent: phi_gain (sigma(d) - 1/2) = phi_gain tanh(d / 2) / 2, a sigmoid centred on 0",
         "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain / 4",
     },
     source=LILLICRAP,

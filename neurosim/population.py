@@ -35,8 +35,8 @@ class Population(brian2.NeuronGroup):
         Constants that the model's text names, with units.
     dtype : numpy dtype
         Precision of the state: float32 (default) or float64.
-    method : str
-        brian2's integration method. The default is exact for linear equations and Euler otherwise.
+    method : str, optional
+        brian2's integration method; the model's own if it is left out.
     clock : brian2.Clock, optional
         The clock that all populations of a network share; brian2's default clock if it is left out.
     name : str, optional
@@ -58,7 +58,7 @@ class Population(brian2.NeuronGroup):
 
     def __init__(
         self, n, model, *, order, replicas=1, lanes=1, namespace=None, dtype=np.float32,
-        method=("exact", "euler"), clock=None, name="population*",
+        method=None, clock=None, name="population*",
     ):  # fmt: skip
         if not isinstance(model, NeuronType):
             raise ParameterError(f"Population.model: a NeuronType is needed, got {type(model).__name__}")
@@ -74,7 +74,7 @@ class Population(brian2.NeuronGroup):
         super().__init__(
             self.replicas * self.lanes * self.n,
             model.equations,
-            method=method,
+            method=method or model.method,
             threshold=f"{model.spike} > 0.5" if model.spike else None,
             reset="" if model.spike else None,
             namespace=namespace or {},
@@ -110,12 +110,17 @@ class Population(brian2.NeuronGroup):
     @property
     def state_variables(self):
         """Names of the variables that hold one value a neuron."""
-        return sorted((self.equations.diff_eq_names | self.equations.parameter_names))
+        return sorted(self.equations.diff_eq_names | self.equations.parameter_names)
 
     @property
     def expressions(self):
         """The model's expressions (as ``psi``), name to text."""
         return {name: str(self.equations[name].expr) for name in self.equations.subexpr_names}
+
+    def _check_for_invalid_states(self):
+        # brian2 compares with 1e50, which NumPy cannot cast to float32 without a warning
+        with np.errstate(over="ignore"):
+            super()._check_for_invalid_states()
 
     def describe(self, index):
         """Return (replica, lane, neuron) of an index into the group."""

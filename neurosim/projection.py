@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import brian2
 import numpy as np
+import sympy
+from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit_for_display
 
-from neurosim.errors import EquationError, ParameterError
+from neurosim.errors import ParameterError
 from neurosim.plasticity.execute import Learning, Transmission
 from neurosim.plasticity.parse import Scope, parse_statement
 from neurosim.population import DELIVER, SLOTS_PER_ORDER, Population
@@ -237,14 +239,10 @@ def _constants(population, suffix):
 
 def _suffixed(population, suffix):
     """The population's own expressions in suffixed names, as sympy expressions."""
-    from brian2.parsing.sympytools import str_to_sympy
-
     known = set(population.dimensions()) | set(population.namespace)
     result = {}
     for name, text in population.expressions.items():
         expr = str_to_sympy(text)
-        result[name + suffix] = expr.subs({s: type(s)(s.name + suffix, real=True) for s in expr.free_symbols if s.name in known})
+        own = [symbol for symbol in expr.free_symbols if symbol.name in known]
+        result[name + suffix] = expr.subs({s: sympy.Symbol(s.name + suffix, real=True) for s in own})
     return result
-
-
-__all__ = ["EquationError", "Projection", "Uniform"]

@@ -59,8 +59,9 @@ class Guard(_AtEnd):
     def _report(self, population, variable, values):
         wrong = np.flatnonzero(~np.isfinite(values))
         replica, lane, neuron = population.describe(wrong[0])
+        time = f"{1e3 * self.clock.t_[:]:g} ms"
         raise DivergedError(
-            f"{population.name}.{variable} is {values.ravel()[wrong[0]]} at t = {self.clock.t}: neuron {neuron}, "
+            f"{population.name}.{variable} is {values.ravel()[wrong[0]]} at t = {time}: neuron {neuron}, "
             f"replica {replica}, lane {lane} ({wrong.size} of {values.size} values are not finite); "
             "a smaller learning rate may help"
         )

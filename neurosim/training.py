@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import brian2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from neurosim.errors import DivergedError, ParameterError
 from neurosim.presentation import Presentation
@@ -94,6 +95,7 @@ class Epoch:
 
 
 ANGLES_AN_EPOCH = 20
+ONE_THREAD_BELOW = 20_000_000  # multiplications in the largest product from which BLAS threads pay
 
 
 def train(circuit, data, epochs, seed, tell=None):
@@ -122,9 +124,7 @@ def train(circuit, data, epochs, seed, tell=None):
     DivergedError
         Where a variable is not finite, after the epoch so far has been yielded.
     """
-    count = len(data.train_labels) // circuit.lanes
-    if count == 0:
-        raise ParameterError(f"lanes: {circuit.lanes} lanes need as many training examples, got {len(data.train_labels)}")
+    count = presentations_an_epoch(len(data.train_labels), circuit.lanes)
     situation = {"phase": "train", "epoch": 1}
     progress = Progress(circuit.presentation, lambda: tell(**situation, readout=circuit.readout))
     if tell is not None:
@@ -134,13 +134,14 @@ def train(circuit, data, epochs, seed, tell=None):
     gc.collect()
     gc.freeze()  # brian2 collects garbage at the start of every run: let it skip what stays anyway
     try:
-        with _stop_on_interrupt(circuit.network) as stopped:
+        with _stop_on_interrupt(circuit.network) as stopped, _blas_threads(circuit):
             for number in range(1, epochs + 1):
                 situation.update(phase="train", epoch=number)
                 before = (number - 1) * count * circuit.lanes
                 failure = None
+                order = _shuffled(data, circuit, count, seed, number)
                 try:
-                    _show(circuit, data.train_images, data.train_labels, _shuffled(data, circuit, count, seed, number), True)
+                    _show(circuit, data.train_images, data.train_labels, order, training=True)
                 except DivergedError as error:
                     failure = error
                 train_error, shown = circuit.readout.error, circuit.readout.shown
@@ -163,13 +164,26 @@ def train(circuit, data, epochs, seed, tell=None):
             circuit.network.remove(progress)
 
 
+def presentations_an_epoch(examples, lanes):
+    """Return how often ``lanes`` examples can be shown side by side, each once.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer examples than lanes.
+    """
+    if examples < lanes:
+        raise ParameterError(f"lanes: {lanes} lanes need as many training examples, got {examples}")
+    return examples // lanes
+
+
 def evaluate(circuit, images, labels):
     """Show examples once with frozen weights; ``circuit.readout`` then holds errors and confusions."""
     lanes = circuit.lanes
     count = -(-len(labels) // lanes)
     order = np.arange(count * lanes) % len(labels)
     order = np.broadcast_to(order.reshape(count, 1, lanes), (count, circuit.replicas, lanes))
-    _show(circuit, images, labels, order, False, counted=len(labels))
+    _show(circuit, images, labels, order, training=False, counted=len(labels))
 
 
 def _show(circuit, images, labels, order, training, counted=None):
@@ -177,7 +191,8 @@ def _show(circuit, images, labels, order, training, counted=None):
     circuit.feed(images, labels)
     circuit.readout.expect(labels, counted)
     circuit.presentation.show(order)
-    circuit.network.run(circuit.presentation.remaining, namespace={})
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, the guard reports
+        circuit.network.run(circuit.presentation.remaining, namespace={})
 
 
 def _shuffled(data, circuit, count, seed, epoch):
@@ -196,6 +211,12 @@ def _take_angles(circuit, before):
     at = before + (np.array(alignment.at, int) + 1) * circuit.lanes
     alignment.angles, alignment.at = [], []
     return angles, at
+
+
+def _blas_threads(circuit):
+    """Return a context with one BLAS thread where all products are small, and all threads otherwise."""
+    largest = max(p.source.n * p.target.n for p in circuit.projections.values()) * circuit.lanes
+    return threadpool_limits(1 if largest < ONE_THREAD_BELOW else None, user_api="blas")
 
 
 @contextlib.contextmanager

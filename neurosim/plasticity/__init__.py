@@ -1,0 +1,1 @@
+"""Rules and transmits as equations: read (parse), plan (plan), carry out (execute, kernels)."""

@@ -4,8 +4,8 @@ import numpy as np
 
 from neurosim.errors import EquationError
 from neurosim.plasticity import kernels
-from neurosim.plasticity.plan import ONE, Factor, constant, separate, side
 from neurosim.plasticity.parse import WEIGHT
+from neurosim.plasticity.plan import ONE, Factor, constant, separate, side
 
 
 class Inbox:

@@ -64,7 +64,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a text: ``target`` is changed by (``+=``), set to (``=``) or has the rate (``d/dt``) ``expr``."""
+    """One statement: ``target`` is set to (``=``), changed by (``+=``) or has the rate (``d/dt``) ``expr``."""
 
     text: str
     target: str
@@ -143,6 +143,3 @@ def _check_dimensions(left, expression, names, scope, where):
 def to_text(expr):
     """Return a sympy expression as the text that brian2 and NumPy read."""
     return sympy_to_str(expr)
-
-
-__all__ = ["EquationError", "Scope", "Statement", "parse_statement", "to_text"]

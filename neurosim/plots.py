@@ -1,0 +1,213 @@
+"""Arrays to the Axes that are given; and the figures of a run. Never simulates, never shows a window."""
+
+from types import MappingProxyType
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from neurosim.analysis import mean_interval
+from neurosim.errors import unknown
+
+STYLE = MappingProxyType({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 200})
+BORDER = dict(color="0.8", linewidth=0.7, zorder=0)
+RASTER_PRESENTATIONS = 6
+
+
+def draw(run, names):
+    """Draw figures of a run into its folder; return their paths.
+
+    Parameters
+    ----------
+    run : Run
+        Finished or running.
+    names : iterable of str
+        Which figures, see :data:`FIGURES`.
+    """
+    import matplotlib
+
+    paths = []
+    for name in names:
+        if name not in FIGURES:
+            raise unknown("figure", name, FIGURES)
+        with matplotlib.rc_context(dict(STYLE)):
+            figure = FIGURES[name](run)
+            path = run.folder / "figures" / f"{name}.png"
+            aside = path.with_name(f".{path.name}")
+            path.parent.mkdir(exist_ok=True)
+            figure.savefig(aside, format="png")
+            aside.replace(path)
+        paths.append(path)
+    return paths
+
+
+def mark_presentations(ax, time, steps):
+    """Draw the borders between presentations: ``time`` (ms) has ``steps`` values a presentation."""
+    for start in time[::steps]:
+        ax.axvline(start, **BORDER)
+
+
+def plot_potential(ax, time, potential, spikes):
+    """Draw a neuron's potential against time (ms) with a tick above it for every spike."""
+    ax.step(time, potential, where="post", color="C0", linewidth=1.2)
+    span = np.ptp(potential) or 1.0
+    at = time[np.asarray(spikes, bool)]
+    ax.vlines(at, potential.max() + 0.12 * span, potential.max() + 0.27 * span, color="k", linewidth=0.8)
+
+
+def plot_band(ax, x, values, label, color, scale=1.0):
+    """Draw the mean over replicas of ``values`` (points, replicas) with its 95 % interval."""
+    intervals = [mean_interval(scale * row) for row in values]
+    marker = "o" if len(x) <= 30 else None
+    ax.plot(x, [i.mean for i in intervals], label=label, color=color, marker=marker, markersize=3)
+    if values.shape[1] > 1:
+        low, high = [i.low for i in intervals], [i.high for i in intervals]
+        ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
+
+
+def plot_raster(ax, time, spikes, color="k"):
+    """Draw the spikes of some neurons, ``spikes`` (time, neurons) being 0 or 1, against time (ms)."""
+    step, neuron = np.nonzero(spikes)
+    ax.scatter(time[step], neuron, s=4, marker="|", color=color, linewidths=0.9)
+    ax.set_ylim(-1, spikes.shape[1])
+
+
+def _step(time):
+    return time[1] - time[0] if len(time) > 1 else 1.0
+
+
+def plot_signals(ax, time, signals, limit):
+    """Draw graded signals (time, neurons) as colours from -limit (blue) to limit (red); return the image."""
+    width = _step(time)
+    extent = (time[0] - width / 2, time[-1] + width / 2, -0.5, signals.shape[1] - 0.5)
+    return ax.imshow(
+        signals.T, aspect="auto", origin="lower", extent=extent, cmap="RdBu_r", vmin=-limit, vmax=limit,
+        interpolation="nearest",
+    )  # fmt: skip
+
+
+def _figure(run, width, height, title):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(f"{title}\n{run.record['model']}, {run.record['data']['name']}", fontsize=9)
+    return figure
+
+
+def _window(traces, keep):
+    """Return the arrays of one window, with time in ms from its start."""
+    prefix = f"{keep}/"
+    arrays = {name.removeprefix(prefix): value for name, (value, _) in traces.items() if name.startswith(prefix)}
+    arrays["start"] = arrays["time"][0]
+    arrays["time"] = 1e3 * (arrays["time"] - arrays["time"][0])
+    return arrays
+
+
+def _hidden(arrays):
+    """Return the hidden layers whose potentials were kept, from the input up."""
+    return sorted(name.removesuffix(".v") for name in arrays if name.endswith(".v") and f"{name[:-2]}.m" in arrays)
+
+
+def psp_and_modulator(run):
+    """A hidden neuron's potential and spikes above its modulatory signal, early and late in learning."""
+    traces = run.arrays("traces.npz")
+    steps = int(traces["steps"][0])
+    windows = {"early in learning": _window(traces, "first"), "late in learning": _window(traces, "last")}
+    layer = _hidden(windows["early in learning"])[0]
+    # the neuron whose potential moves most early and late, so that both columns have something to see
+    unit = np.argmax(np.prod([np.ptp(w[f"{layer}.v"], axis=0) for w in windows.values()], axis=0))
+    figure = _figure(run, 7.2, 4.2, f"A neuron of the hidden layer {layer}: potential, spikes and modulatory signal")
+    axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 2))
+    for (title, arrays), (above, below) in zip(windows.items(), axes.T, strict=True):
+        plot_potential(above, arrays["time"], arrays[f"{layer}.v"][:, unit], arrays[f"{layer}.s"][:, unit])
+        below.step(arrays["time"], arrays[f"{layer}.m"][:, unit], where="post", color="C3", linewidth=1.2)
+        below.axhline(0, color="0.5", linewidth=0.6)
+        for ax in (above, below):
+            mark_presentations(ax, arrays["time"], steps)
+        above.set_title(f"{title} (time 0 is {arrays['start']:.3g} s)", fontsize=9)
+        below.set_xlabel("time (ms); grey lines: a new image")
+    axes[0, 0].set_ylabel("potential V (1)\nticks: spikes")
+    axes[1, 0].set_ylabel("modulatory signal\nφ(D) (1)")
+    return figure
+
+
+def learning(run):
+    """Training and test error over epochs, mean and 95 % interval over replicas."""
+    metrics = run.metrics()
+    figure = _figure(run, 5.0, 3.6, "Learning curve")
+    ax = figure.subplots()
+    replicas = len(set(metrics["replica"]))
+    for split, label, color in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0")):
+        chosen = metrics["split"] == split
+        epochs = np.unique(metrics["epoch"][chosen])
+        values = metrics["error"][chosen].reshape(len(epochs), replicas)
+        plot_band(ax, epochs, values, label, color, scale=100)
+    published = run.record["published"]
+    if published["data"].lower() == run.record["data"]["name"].lower():
+        label = f"paper: {published['text']}"
+        ax.axhline(100 * published["value"], color="k", linestyle="--", linewidth=0.8, label=label)
+    if np.nanmax(metrics["error"], initial=0) > 0:
+        ax.set_yscale("log", nonpositive="clip")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("error (%)")
+    band = f", band: 95 % interval of {replicas} replicas" if replicas > 1 else ", one replica"
+    ax.legend(frameon=False, fontsize=8, title=f"mean{band}", title_fontsize=7)
+    return figure
+
+
+def raster(run):
+    """Spikes of all forward populations and signals of all feedback populations, late in learning."""
+    traces = run.arrays("traces.npz")
+    steps = int(traces["steps"][0])
+    arrays = _window(traces, "last")
+    kept = slice(-RASTER_PRESENTATIONS * steps, None)
+    time = arrays["time"][kept] - arrays["time"][kept][0]
+    forward = [name.removesuffix(".s") for name in arrays if name.endswith(".s")]
+    senders = [name.removesuffix(".m") for name in arrays if name.endswith(".m")]
+    feedback = [name for name in senders if name not in forward]
+    rows = [*reversed(forward), *feedback]
+    figure = _figure(run, 7.2, 0.95 * len(rows) + 1.0, "All populations over a few presentations, late in learning")
+    axes = figure.subplots(len(rows), 1, sharex=True)
+    most = max(arrays[f"{name}.s"].shape[1] for name in forward)
+    signals = [arrays[f"{name}.m"][kept] for name in feedback]
+    limit = max([np.abs(s).max() for s in signals] + [1e-6])
+    for name, ax in zip(rows, axes, strict=True):
+        if name in forward:
+            plot_raster(ax, time, arrays[f"{name}.s"][kept])
+        else:
+            image = plot_signals(ax, time, arrays[f"{name}.m"][kept], limit)
+        mark_presentations(ax, time - 0.5 * _step(time), steps)
+        ax.set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center")
+        ax.set_yticks([])
+    axes[-1].set_xlabel("time (ms); grey lines: a new image")
+    axes[0].set_title(f"spikes of forward neurons, output y on top, input x below (up to {most} of each)", fontsize=8)
+    if feedback:
+        axes[len(forward)].set_title("signals of feedback neurons, from the error neurons down", fontsize=8)
+        figure.colorbar(image, ax=list(axes[len(forward) :]), label="signal φ(D) (1)", aspect=30, pad=0.01)
+    return figure
+
+
+def alignment(run):
+    """Angle between the signal sent by B and the one that transposed forward weights would send, per layer."""
+    traces = run.arrays("traces.npz")
+    examples, angles = traces["angles/examples"][0], traces["angles/angle"][0]
+    figure = _figure(run, 5.0, 3.6, "Forward weights align with random feedback")
+    ax = figure.subplots()
+    for k, layer in enumerate(traces["angles/layers"][0]):
+        plot_band(ax, examples, angles[:, k], f"into {layer}", f"C{k}")
+    ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
+    ax.annotate("orthogonal: what chance gives", (examples[-1], 90), xytext=(0, 3), textcoords="offset points",
+                ha="right", fontsize=7)  # fmt: skip
+    ax.set_ylim(0, 105)
+    ax.set_yticks(range(0, 91, 15))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.set_xlabel("training images shown")
+    ax.set_ylabel("angle between B m and Wᵀ m (degrees)")
+    ax.legend(frameon=False, fontsize=8)
+    return figure
+
+
+FIGURES = MappingProxyType(
+    {"psp_and_modulator": psp_and_modulator, "learning": learning, "raster": raster, "alignment": alignment}
+)

@@ -1,0 +1,258 @@
+"""A run's folder: write, read, provenance.
+
+    run.json       model, parameters with units and sources, seed, data with hash, versions, target, host, times, status
+    metrics.csv    one row a replica, epoch and split: epoch, replica, split, examples, error, angles
+    summary.json   final numbers beside the published ones
+    traces.npz     traces and angles; ``NAME`` and, as text, ``unit of NAME``
+    weights.npz    weights, likewise
+    checkpoint/    state from which a run can go on
+    figures/       one PNG a figure
+    log.txt        what happened when
+
+Every file is written aside and renamed, so that it is there whole or not at all. Nothing is pickled.
+"""
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from neurosim.errors import ParameterError, RunError
+
+FILES = ("run.json", "metrics.csv", "summary.json", "traces.npz", "weights.npz", "log.txt")
+FOLDERS = ("checkpoint", "figures")
+UNIT = "unit of "
+FORMAT = 1
+
+
+class Run:
+    """A run's folder, to write into or to read from.
+
+    Use :meth:`create` for a new one and :meth:`open` for one that exists.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is.
+    record : dict
+        What run.json holds.
+    """
+
+    def __init__(self, folder, record):
+        self.folder, self.record = Path(folder), record
+        self._started = time.monotonic()
+
+    @classmethod
+    def create(cls, folder, record, force=False, room=0):
+        """Make a new run's folder and write its run.json.
+
+        Parameters
+        ----------
+        folder : path
+            Must not exist, or be empty, unless ``force``.
+        record : dict
+            What is known before the run starts.
+        force : bool
+            Write over a run that the folder holds.
+        room : int
+            Bytes that the run will need on the disk.
+
+        Raises
+        ------
+        ParameterError
+            If the folder holds a run (without ``force``) or other files, cannot be made, or the disk has no room.
+        """
+        folder = Path(folder)
+        if (folder / "run.json").exists():
+            if not force:
+                raise ParameterError(f"{folder} holds a run already; give another folder to --out, or --force")
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+            for name in FOLDERS:
+                shutil.rmtree(folder / name, ignore_errors=True)
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ParameterError(f"{folder} is not an empty folder; give a new one to --out")
+        try:
+            for name in FOLDERS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            raise ParameterError(f"{folder}: cannot be made: {error.strerror}") from None
+        if free < room:
+            raise ParameterError(f"{folder}: the disk has {free / 1e6:.0f} MB left, the run needs {room / 1e6:.0f} MB")
+        run = cls(folder, {"format": FORMAT, **record, "times": {"started": _now()}})
+        run.set_status("running")
+        return run
+
+    @classmethod
+    def open(cls, folder):
+        """Open a run that exists, finished or running.
+
+        Raises
+        ------
+        ParameterError
+            If the folder holds no run or its run.json cannot be read.
+        """
+        path = Path(folder) / "run.json"
+        if not path.is_file():
+            raise ParameterError(f"{folder}: no run here (run.json is missing)")
+        try:
+            record = json.loads(path.read_text())
+        except (ValueError, UnicodeDecodeError) as error:
+            raise ParameterError(f"{path}: cannot be read: {error}") from None
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise ParameterError(f"{path}: not a run of this version of neurosim (format {FORMAT})")
+        return cls(folder, record)
+
+    def set_status(self, status, **more):
+        """Write run.json with this status (running, finished, interrupted, diverged or failed) and the time spent."""
+        self.record |= {"status": status, **more}
+        self.record["times"]["wall_s"] = round(time.monotonic() - self._started, 2)
+        if status != "running":
+            self.record["times"]["ended"] = _now()
+        self.write_json("run.json", self.record)
+
+    def log(self, line):
+        """Add a line with the time to log.txt."""
+        with _said(self.folder / "log.txt"), (self.folder / "log.txt").open("a") as stream:
+            stream.write(f"{_now()} {line}\n")
+
+    def write_json(self, name, value):
+        """Write a JSON file."""
+        self._write(name, (json.dumps(value, indent=2, default=_as_json) + "\n").encode())
+
+    def write_metrics(self, rows):
+        """Write metrics.csv from a list of dicts that share their keys; nan is left empty."""
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: "" if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()})
+        self._write("metrics.csv", stream.getvalue().encode())
+
+    def write_arrays(self, name, arrays):
+        """Write an .npz of ``{name: (array, unit)}``."""
+        stream = io.BytesIO()
+        flat = {key: value for key, (value, _) in arrays.items()}
+        units = {UNIT + key: np.array(unit) for key, (_, unit) in arrays.items()}
+        np.savez(stream, **flat, **units)
+        self._write(name, stream.getbuffer())
+
+    def _write(self, name, content):
+        path = self.folder / name
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        with _said(path):
+            try:
+                with aside.open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(aside, path)
+            finally:
+                aside.unlink(missing_ok=True)
+
+    def metrics(self):
+        """Read metrics.csv: a dict of columns, numbers as floats (nan where empty) and ``split`` as text.
+
+        Raises
+        ------
+        ParameterError
+            If there are no metrics yet, or they cannot be read.
+        """
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            raise ParameterError(f"{path}: no metrics yet; they are written at the end of the first epoch")
+        with path.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        try:
+            return {
+                key: np.array([row[key] if key == "split" else float(row[key] or "nan") for row in rows])
+                for key in (rows[0] if rows else {})
+            }
+        except (TypeError, ValueError):
+            raise ParameterError(f"{path}: not a table of numbers") from None
+
+    def arrays(self, name):
+        """Read an .npz as ``{name: (array, unit)}``.
+
+        Raises
+        ------
+        ParameterError
+            If the file is not there yet or cannot be read.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise ParameterError(f"{path}: not there yet; it is written at the end of the first epoch")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {key: (stored[key], str(stored[UNIT + key])) for key in stored if not key.startswith(UNIT)}
+        except (ValueError, KeyError, OSError, EOFError) as error:
+            raise ParameterError(f"{path}: cannot be read: {error}") from None
+
+
+@contextlib.contextmanager
+def _said(path):
+    """Turn a failure to write into one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = "no room on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+        raise RunError(f"{path}: cannot be written: {reason}") from None
+
+
+def new_folder(model, data):
+    """Return a folder under ``runs/`` that does not exist yet, named by model, data and time."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{model}-{data}-{stamp}"
+    folder, k = base, 1
+    while folder.exists():
+        k += 1
+        folder = base.with_name(f"{base.name}-{k}")
+    return folder
+
+
+def versions():
+    """Return the versions of what a run rests on."""
+    found = {"python": platform.python_version()}
+    for package in ("neurosim", "brian2", "numpy", "scipy", "numba", "matplotlib", "scikit-learn"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        here = Path(__file__).resolve().parent
+        if (here.parent / ".git").exists():
+            git = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+            found["git"] = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return found
+
+
+def host():
+    """Return facts about the machine that a run's time depends on."""
+    threads = {
+        name: os.environ[name]
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        if name in os.environ
+    }
+    return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count(), "threads": threads}
+
+
+def _now():
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _as_json(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return str(value)
