@@ -8,7 +8,6 @@ Files are looked for below the folder that the environment variable NEUROSIM_DAT
 Only `fetch`, and `load` when asked to, download anything.
 """
 
-import difflib
 import hashlib
 import math
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurosim.errors import DataError
+from neurosim.errors import DataError, unknown
 from neurosim.formats import (
     COMPRESSIONS,
     by,
@@ -360,9 +359,7 @@ def _recognize(name_or_folder):
 
 def _check_name(name, others=""):
     if name not in NAMES:
-        near = difflib.get_close_matches(str(name).lower(), NAMES, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise DataError(f"unknown data set '{name}': {hint}there are {', '.join(NAMES)}{others}")
+        raise unknown("data set", name, NAMES, others, DataError)
 
 
 def _folders():

@@ -27,9 +27,9 @@ class RunError(NeurosimError, OSError):
     """A run's folder cannot be written."""
 
 
-def unknown(kind, asked, existing, note=""):
-    """Return a ParameterError for a name that does not exist, with the nearest names that do."""
+def unknown(kind, asked, existing, note="", error=ParameterError):
+    """Return an error for a name that does not exist, with the nearest names that do and all that there are."""
     existing = [str(name) for name in existing]
-    near = difflib.get_close_matches(str(asked), existing, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else f"there are {', '.join(existing)}"
-    return ParameterError(f"unknown {kind} '{asked}': {hint}{note}")
+    near = difflib.get_close_matches(str(asked).lower(), existing, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+    return error(f"unknown {kind} '{asked}': {hint}there are {', '.join(existing)}{note}")
