@@ -137,7 +137,7 @@ def build(values, data, seed):
         for here, above in zip(forward, forward[1:], strict=False)
     }
     alignment = Alignment(shown, paths)
-    guard = Guard.of([*plastic.values(), *fixed.values(), *relays])
+    guard = Guard.of([*plastic.values(), *fixed.values()])  # what relays carry comes from these
     populations = {p.name: p for p in (x, *forward, error, *reversed(feedback))}
     return Circuit(
         network=Network(

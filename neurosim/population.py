@@ -6,7 +6,7 @@ from brian2.core.functions import Function
 
 from neurosim.errors import ParameterError
 from neurosim.neurons import NeuronType
-from neurosim.target import code_object_class
+from neurosim.target import callable_in_text, code_object_class
 
 SLOTS_PER_ORDER = 10  # groups run at 10 k, updates at 10 k + 1, spikes at 10 k + 2, projections at 10 k + 3
 UPDATE, SPIKE, DELIVER = 1, 2, 3
@@ -69,6 +69,7 @@ class Population(brian2.NeuronGroup):
             raise ParameterError(f"Population.order: a whole number of at least 0 is needed, got {order!r}")
         self.n, self.replicas, self.lanes, self.place = int(n), int(replicas), int(lanes), int(order)
         self.model = model
+        self._views = {}  # brian2 keeps a state variable's array for the group's life
         self.precision = np.dtype(dtype)
         first = SLOTS_PER_ORDER * self.place
         super().__init__(
@@ -77,7 +78,7 @@ class Population(brian2.NeuronGroup):
             method=method or model.method,
             threshold=f"{model.spike} > 0.5" if model.spike else None,
             reset="" if model.spike else None,
-            namespace=namespace or {},
+            namespace=callable_in_text(namespace or {}),
             dtype=self.precision.type,
             clock=clock,
             order=first,
@@ -99,13 +100,16 @@ class Population(brian2.NeuronGroup):
 
         Writing into the array changes the state. Expressions of the model (as ``psi``) have no array.
         """
+        if variable in self._views:
+            return self._views[variable]
         known = self.variables.get(variable)
         if known is None or not getattr(known, "array", False) or known.size != len(self):
             raise ParameterError(
                 f"Population.view: '{variable}' is not a state variable of {self.name}; "
                 f"it has {', '.join(self.state_variables)}"
             )
-        return known.get_value().reshape(self.shape)
+        self._views[variable] = known.get_value().reshape(self.shape)
+        return self._views[variable]
 
     @property
     def state_variables(self):

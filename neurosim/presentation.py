@@ -111,6 +111,11 @@ class Presentation(brian2.core.base.BrianObject):
                 f"got {order.dtype} of shape {order.shape}"
             )
         for population, variable, values, rows in self._clamps:
+            if order.shape[1] not in (1, population.replicas) or order.shape[2] != population.lanes:
+                raise ParameterError(
+                    f"Presentation.show: {population.name} has {population.replicas} replicas and {population.lanes} "
+                    f"lanes, the order has {order.shape[1]} and {order.shape[2]}"
+                )
             count = len(values) if rows is None else len(rows)
             if order.size and (order.min() < 0 or order.max() >= count):
                 raise ParameterError(

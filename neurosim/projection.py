@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import brian2
 import numpy as np
 import sympy
+from brian2.core.functions import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS
 from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit_for_display
 
@@ -23,6 +24,8 @@ class Uniform:
     def draw(self, shape, generator):
         """Return an array of that shape in base units."""
         width = float(self.half_width)
+        if not 0 <= width < np.inf:
+            raise ParameterError(f"Uniform: weights need a finite half width of at least 0, got {self.half_width}")
         return generator.uniform(-width, width, shape)
 
     @property
@@ -112,6 +115,7 @@ class Projection(brian2.core.base.BrianObject):
             raise ParameterError(f"{here}: a transmit without w has no weights, and so no rule")
         elif source.n != target.n:
             raise ParameterError(f"{here}: one-to-one needs equal sizes, got {source.n} and {target.n}")
+        _check_names(self.namespace, source, target, here)
         self.unit = get_unit_for_display(dimension)
         self.scope = Scope(
             pre=source.dimensions(),
@@ -162,7 +166,8 @@ class Projection(brian2.core.base.BrianObject):
         """The weights: a live array of shape (replicas, n_pre, n_post) in base units; write with ``w[...] = ``."""
         if self._weights is None:
             raise ParameterError(f"{self.name} is one-to-one and has no weights")
-        self.fold()
+        if abs(self._scale - 1) > 16 * np.finfo(self._weights.dtype).eps:  # less would be lost in rounding
+            self.fold()
         return self._weights
 
     @property
@@ -201,6 +206,8 @@ class Projection(brian2.core.base.BrianObject):
 
     def before_run(self, run_namespace=None):
         self.transmission.connect()
+        if self.learning:
+            self.learning.connect()
         super().before_run(run_namespace)
 
     def after_run(self):
@@ -231,6 +238,16 @@ class _Step(brian2.core.base.BrianObject):
 
     def _restore_from_full_state(self, state):
         pass
+
+
+def _check_names(namespace, source, target, here):
+    """Refuse a constant whose name means something else already."""
+    taken = {"w", "i", "j", "t", "dt", "N"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
+    taken |= {f"{name}_pre" for name in (*source.dimensions(), *source.namespace)}
+    taken |= {f"{name}_post" for name in (*target.dimensions(), *target.namespace)}
+    for name in namespace:
+        if name in taken:
+            raise ParameterError(f"{here}.namespace: '{name}' has a meaning of its own; give the constant another name")
 
 
 def _constants(population, suffix):

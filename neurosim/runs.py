@@ -27,6 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from neurosim.errors import ParameterError, RunError
 
@@ -243,7 +244,12 @@ def host():
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
         if name in os.environ
     }
-    return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count(), "threads": threads}
+    blas = [
+        {key: pool[key] for key in ("internal_api", "version", "architecture", "num_threads") if key in pool}
+        for pool in threadpool_info()
+    ]
+    facts = {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
+    return facts | {"threads": threads, "pools": blas}
 
 
 def _now():

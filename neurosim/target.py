@@ -9,7 +9,7 @@ constants as Python numbers (which follow the arrays), a float32 time step and f
 import brian2
 import numpy as np
 from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
-from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.functions import DEFAULT_FUNCTIONS, Function
 from brian2.core.variables import ArrayVariable, Constant
 
 
@@ -34,6 +34,24 @@ class SinglePrecisionCodeObject(NumpyCodeObject):
             self.namespace[name] = self.namespace[array_name][0]
 
 
+def _give_numpy(function):
+    """Let our class run a function that has no text for NumPy by calling it, as brian2's own class does."""
+    try:
+        function.implementations[SinglePrecisionCodeObject]
+    except KeyError:
+        function.implementations.add_numpy_implementation(function.pyfunc)
+
+
+def callable_in_text(namespace):
+    """Return a namespace in which a user's functions (with ``check_units``) are brian2 functions for every target."""
+    known = dict(namespace)
+    for name, value in namespace.items():
+        if callable(value) and hasattr(value, "_arg_units") and not isinstance(value, Function):
+            known[name] = Function(value)
+            _give_numpy(known[name])
+    return known
+
+
 def _generator():
     """Return a fast generator seeded from NumPy's global state, so that :func:`brian2.seed` decides its draws."""
     return np.random.Generator(np.random.SFC64(np.random.randint(2**32, size=4, dtype=np.uint64)))
@@ -50,6 +68,8 @@ def _normal(owner):
 
 
 # An implementation for our own class; what other code objects do is left as it is.
+for function in DEFAULT_FUNCTIONS.values():
+    _give_numpy(function)
 DEFAULT_FUNCTIONS["rand"].implementations.add_dynamic_implementation(SinglePrecisionCodeObject, code=_uniform)
 DEFAULT_FUNCTIONS["randn"].implementations.add_dynamic_implementation(SinglePrecisionCodeObject, code=_normal)
 

@@ -20,6 +20,7 @@ class Inbox:
         self.population, self.variable = population, variable
         self.senders = {}
         self.arrived = 0
+        self.apart = False
 
     @classmethod
     def of(cls, population, variable):
@@ -30,23 +31,29 @@ class Inbox:
     def enter(self, sender, place):
         """A run starts: this sender will deliver in every step, at this place in the sweep."""
         self.senders[sender] = place
-        self.arrived = 0
+        self._arrange()
 
     def leave(self, sender):
         """The run has ended."""
         self.senders.pop(sender, None)
+        self._arrange()
+
+    def _arrange(self):
+        later = any(place >= self.population.place for place in self.senders.values())
+        self.apart = len(self.senders) > 1 and later
+        self.arrived = 0
 
     def open(self, sender):
         """Return (array to write to, whether to add to it) for this delivery."""
-        if len(self.senders) == 1 or all(place < self.population.place for place in self.senders.values()):
-            keep = self.arrived > 0
-            self.arrived = (self.arrived + 1) % len(self.senders)
-            return self.population.view(self.variable), keep
-        return sender.contribution(), False
+        if self.apart:
+            return sender.contribution(), False
+        keep = self.arrived > 0
+        self.arrived = (self.arrived + 1) % len(self.senders)
+        return self.population.view(self.variable), keep
 
     def close(self, sender):
         """The sender has written; add up where contributions are kept apart."""
-        if sender.sent is not None:
+        if self.apart:
             total = self.population.view(self.variable)
             total[...] = 0
             for each in self.senders:
@@ -166,6 +173,12 @@ class Learning:
                     "constant * g(pre) * h(post) and constant * w"
                 )
 
+    def connect(self):
+        """A run starts."""
+        for outer in self.terms:
+            outer.pre.forget()
+            outer.post.forget()
+
     def __call__(self):
         projection = self.projection
         step = float(projection.clock.dt_) if self.rate else 1.0
@@ -200,19 +213,19 @@ class _Outer:
         self._run(self.coefficient * factor)
 
     def _product(self, alpha):
-        pre, post = self.pre(), self.post()
+        pre, post = self.pre.at_end(), self.post.at_end()
         for replica, weights in enumerate(self.projection.stored):
             kernels.outer_product(pre[replica], post[replica], weights, alpha)
 
     def _rows(self, alpha):
         weights, source = self.projection.stored, self.projection.source
-        change = self.post()[:, 0] * weights.dtype.type(alpha)
+        change = self.post.at_end()[:, 0] * weights.dtype.type(alpha)
         kernels.learn_rows(weights.reshape(-1, weights.shape[2]), source.spikes, source.n, change)
 
     def _dense(self, alpha):
         weights = self.projection.stored
-        change = self.post()[:, 0] * weights.dtype.type(alpha)
-        kernels.learn_dense(weights.reshape(-1, weights.shape[2]), self.pre()[:, 0], change)
+        change = self.post.at_end()[:, 0] * weights.dtype.type(alpha)
+        kernels.learn_dense(weights.reshape(-1, weights.shape[2]), self.pre.at_end()[:, 0], change)
 
 
 def spikes_only(factor, population):

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import sympy
 from brian2.core.functions import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS
 from brian2.core.variables import Constant
@@ -26,6 +27,15 @@ from neurosim.errors import EquationError
 WEIGHT = "w"
 STATEMENT = re.compile(r"\s*(?P<target>d(?P<diff>\w+)\s*/\s*dt|\w+)\s*(?P<op>\+=|=)\s*(?P<expr>.+?)\s*$", re.S)
 SECOND = get_dimensions(ms)
+
+# The functions of brian2's language that a text may use, in NumPy.
+FUNCTIONS = {
+    "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "sinh": np.sinh, "cosh": np.cosh, "abs": np.abs, "sign": np.sign, "clip": np.clip, "floor": np.floor,
+    "ceil": np.ceil, "arctan": np.arctan, "arcsin": np.arcsin, "arccos": np.arccos, "log10": np.log10,
+    "expm1": np.expm1, "log1p": np.log1p, "exprel": lambda x: np.where(x == 0, 1.0, np.expm1(x) / x),
+    "int": lambda x: np.asarray(x).astype(int), "logical_not": np.logical_not, "pi": np.pi, "inf": np.inf, "e": np.e,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,9 @@ def parse_statement(text, scope, where):
         expr = str_to_sympy(expression)
     except (SyntaxError, ValueError, TypeError) as error:
         raise EquationError(f"{where}: cannot read {expression!r}: {error}") from None
+    foreign = (get_identifiers(expression) & set(DEFAULT_FUNCTIONS)) - set(FUNCTIONS)
+    if foreign:
+        raise EquationError(f"{where}: {', '.join(sorted(foreign))} cannot be used here; there are {_functions()}")
     for name in sorted(names | {target}):
         if scope.dimension(name) is None and name not in DEFAULT_CONSTANTS:
             raise EquationError(f"{where}: {_unknown(name, scope)}")
@@ -114,6 +127,10 @@ def parse_statement(text, scope, where):
         left = left / SECOND
     _check_dimensions(left, expression, names, scope, f"{where}: {text.strip()!r}")
     return Statement(text.strip(), target, operator, expr)
+
+
+def _functions():
+    return ", ".join(sorted(name for name, value in FUNCTIONS.items() if callable(value)))
 
 
 def _unknown(name, scope):

@@ -9,21 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import sympy
+from brian2.parsing.rendering import NumpyNodeRenderer
 from brian2.units.fundamentalunits import get_dimensions
 
 from neurosim.errors import EquationError
-from neurosim.plasticity.parse import WEIGHT, to_text
+from neurosim.plasticity.parse import FUNCTIONS, WEIGHT, to_text
 
 ONE = sympy.Integer(1)
-
-# The functions of brian2's language in NumPy; sympy_to_str writes them under these names.
-FUNCTIONS = {
-    "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "tan": np.tan,
-    "sinh": np.sinh, "cosh": np.cosh, "abs": np.abs, "sign": np.sign, "clip": np.clip, "floor": np.floor,
-    "ceil": np.ceil, "arctan": np.arctan, "arcsin": np.arcsin, "arccos": np.arccos, "log10": np.log10,
-    "expm1": np.expm1, "log1p": np.log1p, "exprel": lambda x: np.where(x == 0, 1.0, np.expm1(x) / x),
-    "int": lambda x: np.asarray(x).astype(int), "pi": np.pi, "inf": np.inf, "e": np.e,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -126,13 +118,33 @@ class Factor:
         names = sorted(s.name for s in inline(expr, scope).free_symbols)
         self.text = text
         self.population = population
-        self.arrays = [n for n in names if n.endswith(suffix) and n not in scope.constants]
+        own = {variable + suffix for variable in population.state_variables}
+        self.arrays = [n for n in names if n in own and n not in scope.constants]
         self.variable = text.removesuffix(suffix) if text in self.arrays else None
         self.is_one = expr == ONE
         constants = {n: number(scope.constants[n]) for n in names if n in scope.constants}
-        self._function = eval(f"lambda {', '.join(self.arrays)}: {text}", FUNCTIONS | constants)  # noqa: S307
+        self._key = (text, *sorted(constants.items()))
+        lost = [n for n in names if n not in self.arrays and n not in constants]
+        if lost:
+            raise EquationError(f"{text}: {', '.join(lost)} exist for the equations of {population.name} only")
+        code = f"lambda {', '.join(self.arrays)}: {NumpyNodeRenderer().render_expr(text)}"
+        self._function = eval(code, FUNCTIONS | constants)  # noqa: S307
         self._suffix = suffix
         self._ones = None
+
+    def at_end(self):
+        """Return the factor at the end of the time step: evaluated once for all rules that share it."""
+        if self.variable or not self.arrays:
+            return self()
+        shared = self.population.__dict__.setdefault("_factors", {})
+        step = self.population.clock.variables["timestep"].get_value()[0]
+        if self._key not in shared or shared[self._key][0] != step:
+            shared[self._key] = step, self()
+        return shared[self._key][1]
+
+    def forget(self):
+        """A run starts: what was evaluated before may be out of date."""
+        self.population.__dict__.pop("_factors", None)
 
     def __call__(self):
         """Return the factor as an array of shape (replicas, lanes, n): the live array for a bare variable."""
