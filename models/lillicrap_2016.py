@@ -13,8 +13,8 @@ Symbols     s spikes, V potential, D feedback potential, W forward weights, b bi
 Departures  The equations were lost from the text of the paper that we have. The words around them leave open:
             - the meaning of the integration constant 0.9: here the weight of the new input, so that the memory of
               the potential is exp(-dt/tau) = 0.1. The other reading, V <- 0.9 V + W s, does not learn in our trials.
-            - the sigmoid of the feedback neurons, 'centred on 0': here 2 sigma(D) - 1 (g = 2). With g = 1 the same
-              network reaches in eight epochs of MNIST what it reaches in one with g = 2.
+            - the sigmoid of the feedback neurons, 'centred on 0': here 2 sigma(D) - 1 (g = 2). In our
+              trials on MNIST g = 1 needs eight epochs for what g = 2 reaches in one.
             - the error: here target minus probability of a spike; target minus spike is a noisier form of it.
             - the order within a step: here a sweep. Each layer reads the spikes that the layer below has just
               drawn, then feedback runs down. Were every connection to take a step, five steps would be too few.
@@ -206,7 +206,7 @@ SPIKING = Experiment(
     },
     texts={
         "W, b transmit": FORWARD,
-        "W, b rule": THREE_FACTORS,
+        "W, b rule": f"{THREE_FACTORS}    (eta, and gamma as decay, divided by dt)",
         "B transmit": FEEDBACK,
         "output to error": GUESS,
         "feedback to hidden, error to output": MODULATE,

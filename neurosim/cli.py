@@ -19,8 +19,6 @@ def main(arguments=None):
     name_kernels()
     try:
         sys.exit(commands.main(arguments, prog_name="neurosim", standalone_mode=False) or 0)
-    except click.UsageError as error:
-        _fail(error.format_message(), WRONG_USAGE)
     except click.ClickException as error:
         _fail(error.format_message(), WRONG_USAGE)
     except (DivergedError, RunError) as error:
@@ -48,10 +46,17 @@ class _Commands(click.Group):
         return super().resolve_command(context, arguments)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="neurosim")
-def commands():
+@click.pass_context
+def commands(context):
     """Spiking and continuous-time networks that learn the way brains might."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def _quiet():
@@ -133,7 +138,9 @@ def show(model, data):
 @click.argument("model")
 @click.option("--data", default=None, metavar="NAME|FOLDER", help="Data set by name, or a folder with its files.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Decides all that is random.")
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Decides all that is random."
+)
 @click.option("--replicas", default=None, help="Independent networks side by side.")
 @click.option("--lanes", default=None, help="Inputs side by side.")
 @click.option("--epochs", default=None, help="Passes through the training examples.")
@@ -148,13 +155,15 @@ def run(model, data, settings, seed, replicas, lanes, epochs, limit, out, force,
         raise unknown("target", target, ("numpy", "cython"))
     _quiet()
     chosen = _settings(settings) | {
-        name: value for name, value in (("replicas", replicas), ("lanes", lanes), ("epochs", epochs)) if value
+        name: value
+        for name, value in (("replicas", replicas), ("lanes", lanes), ("epochs", epochs))
+        if value is not None
     }
     from neurosim import data as datasets
     from neurosim.runs import new_folder
     from neurosim.simulate import simulate
 
-    asked = data or next(iter(experiment.presets))
+    asked = next(iter(experiment.presets)) if data is None else data
     values = experiment.resolve(asked, chosen)
     examples = datasets.load(asked)
     if examples.name != asked:

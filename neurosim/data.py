@@ -335,8 +335,12 @@ def _variants(folder, file):
 
 def _recognize(name_or_folder):
     """Return the folder that holds files, the one given or one in it, and what is published under their names."""
-    folder = Path(name_or_folder).expanduser()
-    if not folder.exists():
+    try:
+        folder = Path(name_or_folder).expanduser()
+        exists = folder.exists()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{name_or_folder}: cannot be a folder: {reason(error)}") from error
+    if not str(name_or_folder) or not exists:
         if isinstance(name_or_folder, str) and folder.name == name_or_folder:  # more likely meant as a name
             _check_name(name_or_folder, ", or the path of a folder with IDX files or CIFAR-10 batches")
         raise DataError(f"folder {folder} does not exist")
@@ -466,6 +470,7 @@ def fetch(name, progress=True):
 def _download(url, md5, folder, progress):
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # the progress bar says what is going on
     name, unpack = url.rsplit("/", 1)[1], pooch.Untar() if url.endswith(".tar.gz") else None
     try:
         found = pooch.retrieve(url, f"md5:{md5}", fname=name, path=folder, processor=unpack, progressbar=progress)

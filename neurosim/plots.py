@@ -1,5 +1,6 @@
 """Arrays to the Axes that are given; and the figures of a run. Never simulates, never shows a window."""
 
+import io
 from types import MappingProxyType
 
 import numpy as np
@@ -7,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from neurosim.analysis import mean_interval
-from neurosim.errors import unknown
+from neurosim.errors import ParameterError, unknown
+from neurosim.runs import writing
 
 STYLE = MappingProxyType({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 200})
 BORDER = dict(color="0.8", linewidth=0.7, zorder=0)
@@ -32,11 +34,11 @@ def draw(run, names):
             raise unknown("figure", name, FIGURES)
         with matplotlib.rc_context(dict(STYLE)):
             figure = FIGURES[name](run)
-            path = run.folder / "figures" / f"{name}.png"
-            aside = path.with_name(f".{path.name}")
-            path.parent.mkdir(exist_ok=True)
-            figure.savefig(aside, format="png")
-            aside.replace(path)
+            image = io.BytesIO()
+            with writing(run.folder / "figures" / f"{name}.png") as path:
+                path.parent.mkdir(exist_ok=True)
+                figure.savefig(image, format="png")
+        run.write(f"figures/{name}.png", image.getbuffer())
         paths.append(path)
     return paths
 
@@ -96,6 +98,8 @@ def _window(traces, keep):
     """Return the arrays of one window, with time in ms from its start."""
     prefix = f"{keep}/"
     arrays = {name.removeprefix(prefix): value for name, (value, _) in traces.items() if name.startswith(prefix)}
+    if not len(arrays["time"]):
+        raise ParameterError("traces.npz: no trace yet: the run ended before its first time step was over")
     arrays["start"] = arrays["time"][0]
     arrays["time"] = 1e3 * (arrays["time"] - arrays["time"][0])
     return arrays
@@ -197,10 +201,12 @@ def alignment(run):
     for k, layer in enumerate(traces["angles/layers"][0]):
         plot_band(ax, examples, angles[:, k], f"into {layer}", f"C{k}")
     ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
-    ax.annotate("orthogonal: what chance gives", (examples[-1], 90), xytext=(0, 3), textcoords="offset points",
-                ha="right", fontsize=7)  # fmt: skip
-    ax.set_ylim(0, 105)
-    ax.set_yticks(range(0, 91, 15))
+    last = examples[-1] if len(examples) else 0
+    above = dict(xytext=(0, 3), textcoords="offset points", ha="right", fontsize=7)
+    ax.annotate("orthogonal: what chance gives", (last, 90), **above)
+    highest = 180 if np.nanmax(angles, initial=0) > 100 else 105
+    ax.set_ylim(0, highest)
+    ax.set_yticks(range(0, highest + 1, 15))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.set_xlabel("training images shown")
     ax.set_ylabel("angle between B m and Wᵀ m (degrees)")

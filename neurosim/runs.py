@@ -22,6 +22,8 @@ import platform
 import shutil
 import subprocess
 import time
+import zipfile
+import zlib
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,6 +37,8 @@ FILES = ("run.json", "metrics.csv", "summary.json", "traces.npz", "weights.npz",
 FOLDERS = ("checkpoint", "figures")
 UNIT = "unit of "
 FORMAT = 1
+COLUMNS = {"epoch", "replica", "split", "error"}  # what every metrics.csv has
+NEEDED = {"model", "times", "status"}  # what every run.json has
 
 
 class Run:
@@ -75,23 +79,26 @@ class Run:
             If the folder holds a run (without ``force``) or other files, cannot be made, or the disk has no room.
         """
         folder = Path(folder)
-        if (folder / "run.json").exists():
-            if not force:
-                raise ParameterError(f"{folder} holds a run already; give another folder to --out, or --force")
-            for name in FILES:
-                (folder / name).unlink(missing_ok=True)
-            for name in FOLDERS:
-                shutil.rmtree(folder / name, ignore_errors=True)
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ParameterError(f"{folder} is not an empty folder; give a new one to --out")
         try:
+            taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+            if taken and not _holds_run(folder):
+                raise ParameterError(f"{folder} is not an empty folder; give a new one to --out")
+            if taken and not force:
+                raise ParameterError(f"{folder} holds a run already; give another folder to --out, or --force")
+            parent = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+            free = shutil.disk_usage(parent).free
+            if free < room:
+                raise ParameterError(
+                    f"{folder}: no room on the disk: {free / 1e6:.0f} MB left, the run needs {room / 1e6:.0f} MB"
+                )
+            for name in FILES if taken else ():
+                (folder / name).unlink(missing_ok=True)
+            for name in FOLDERS if taken else ():
+                shutil.rmtree(folder / name, ignore_errors=True)
             for name in FOLDERS:
                 (folder / name).mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(folder).free
         except OSError as error:
             raise ParameterError(f"{folder}: cannot be made: {error.strerror}") from None
-        if free < room:
-            raise ParameterError(f"{folder}: the disk has {free / 1e6:.0f} MB left, the run needs {room / 1e6:.0f} MB")
         run = cls(folder, {"format": FORMAT, **record, "times": {"started": _now()}})
         run.set_status("running")
         return run
@@ -106,13 +113,15 @@ class Run:
             If the folder holds no run or its run.json cannot be read.
         """
         path = Path(folder) / "run.json"
-        if not path.is_file():
-            raise ParameterError(f"{folder}: no run here (run.json is missing)")
         try:
+            if not path.is_file():
+                raise ParameterError(f"{folder}: no run here (run.json is missing)")
             record = json.loads(path.read_text())
-        except (ValueError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
+            if isinstance(error, ParameterError):
+                raise
             raise ParameterError(f"{path}: cannot be read: {error}") from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
+        if not isinstance(record, dict) or record.get("format") != FORMAT or not NEEDED <= set(record):
             raise ParameterError(f"{path}: not a run of this version of neurosim (format {FORMAT})")
         return cls(folder, record)
 
@@ -126,12 +135,12 @@ class Run:
 
     def log(self, line):
         """Add a line with the time to log.txt."""
-        with _said(self.folder / "log.txt"), (self.folder / "log.txt").open("a") as stream:
+        with writing(self.folder / "log.txt"), (self.folder / "log.txt").open("a") as stream:
             stream.write(f"{_now()} {line}\n")
 
     def write_json(self, name, value):
         """Write a JSON file."""
-        self._write(name, (json.dumps(value, indent=2, default=_as_json) + "\n").encode())
+        self.write(name, (json.dumps(_without_nan(value), indent=2, default=_as_json, allow_nan=False) + "\n").encode())
 
     def write_metrics(self, rows):
         """Write metrics.csv from a list of dicts that share their keys; nan is left empty."""
@@ -140,7 +149,7 @@ class Run:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: "" if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()})
-        self._write("metrics.csv", stream.getvalue().encode())
+        self.write("metrics.csv", stream.getvalue().encode())
 
     def write_arrays(self, name, arrays):
         """Write an .npz of ``{name: (array, unit)}``."""
@@ -148,12 +157,13 @@ class Run:
         flat = {key: value for key, (value, _) in arrays.items()}
         units = {UNIT + key: np.array(unit) for key, (_, unit) in arrays.items()}
         np.savez(stream, **flat, **units)
-        self._write(name, stream.getbuffer())
+        self.write(name, stream.getbuffer())
 
-    def _write(self, name, content):
+    def write(self, name, content):
+        """Write a file of the folder aside, then rename it; a RunError says what failed."""
         path = self.folder / name
         aside = path.with_name(f".{path.name}.{os.getpid()}")
-        with _said(path):
+        with writing(path):
             try:
                 with aside.open("wb") as stream:
                     stream.write(content)
@@ -174,14 +184,20 @@ class Run:
         path = self.folder / "metrics.csv"
         if not path.is_file():
             raise ParameterError(f"{path}: no metrics yet; they are written at the end of the first epoch")
-        with path.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
         try:
+            with path.open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            if not rows or not COLUMNS <= set(rows[0]):
+                raise ParameterError(
+                    f"{path}: not a run's metrics, which have the columns {', '.join(sorted(COLUMNS))}"
+                )
             return {
                 key: np.array([row[key] if key == "split" else float(row[key] or "nan") for row in rows])
-                for key in (rows[0] if rows else {})
+                for key in rows[0]
             }
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OSError, csv.Error) as error:
+            if isinstance(error, ParameterError):
+                raise
             raise ParameterError(f"{path}: not a table of numbers") from None
 
     def arrays(self, name):
@@ -198,15 +214,15 @@ class Run:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return {key: (stored[key], str(stored[UNIT + key])) for key in stored if not key.startswith(UNIT)}
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ParameterError(f"{path}: cannot be read: {error}") from None
 
 
 @contextlib.contextmanager
-def _said(path):
-    """Turn a failure to write into one line."""
+def writing(path):
+    """Turn a failure to write this file into a RunError of one line."""
     try:
-        yield
+        yield path
     except OSError as error:
         reason = "no room on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
         raise RunError(f"{path}: cannot be written: {reason}") from None
@@ -250,6 +266,24 @@ def host():
     ]
     facts = {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
     return facts | {"threads": threads, "pools": blas}
+
+
+def _holds_run(folder):
+    """Say whether a folder holds a run of ours, of whatever version."""
+    try:
+        record = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and "format" in record and NEEDED <= set(record)
+
+
+def _without_nan(value):
+    """Return a value with None in the place of what is not finite, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _now():

@@ -8,7 +8,6 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosim.analysis import mean_interval
 from neurosim.errors import DivergedError, RunError
-from neurosim.experiment import plain
 from neurosim.runs import Run, host, versions
 from neurosim.training import presentations_an_epoch, train
 
@@ -71,7 +70,8 @@ def simulate(model, experiment, data, values, seed, folder, *, target="numpy", f
             )
             run.set_status("running" if epoch.whole else "interrupted", progress=epoch.number)
         if run.record["status"] == "running":
-            run.set_status("finished")
+            whole = run.record.get("progress", 0) == values["epochs"]
+            run.set_status("finished" if whole else "interrupted")
     except DivergedError as error:
         run.log(str(error))
         run.set_status("diverged", reason=str(error))
@@ -102,7 +102,7 @@ def _record(model, experiment, data, values, seed, target):
     parameters = {}
     for name, parameter in known.items():
         value = values[name]
-        changed = plain(value) != plain(parameter.value)
+        changed = not np.array_equal(value, parameter.value)
         parameters[name] = {
             "value": float(value) if isinstance(value, Quantity) else value,
             "unit": str(value.get_best_unit().dim) if isinstance(value, Quantity) else parameter.unit,

@@ -47,6 +47,7 @@ class Circuit:
     feed: Callable
     windows: dict[str, Window] = field(default_factory=dict)
     alignment: Alignment | None = None
+    _frozen: list = field(default_factory=list, init=False, repr=False)
 
     @property
     def replicas(self):
@@ -59,9 +60,15 @@ class Circuit:
         return self.readout.population.lanes
 
     def set_training(self, on):
-        """Let the network learn and record, or freeze its weights."""
-        for projection in self.projections.values():
-            projection.plastic = on
+        """Let the network learn and record, or freeze its weights; what was frozen by hand stays so."""
+        if on:
+            for projection in self._frozen:
+                projection.plastic = True
+            self._frozen = []
+        else:
+            self._frozen += [projection for projection in self.projections.values() if projection.plastic]
+            for projection in self._frozen:
+                projection.plastic = False
         for recorder in [*self.windows.values(), *([self.alignment] if self.alignment else [])]:
             recorder.is_open = on
 
@@ -139,24 +146,27 @@ def train(circuit, data, epochs, seed, tell=None):
                 situation.update(phase="train", epoch=number)
                 before = (number - 1) * count * circuit.lanes
                 failure = None
+                test_error = np.full(circuit.replicas, np.nan)
                 order = _shuffled(data, circuit, count, seed, number)
                 try:
                     _show(circuit, data.train_images, data.train_labels, order, training=True)
                 except DivergedError as error:
                     failure = error
-                train_error, shown = circuit.readout.error, circuit.readout.shown
-                test_error, confusion = np.full(circuit.replicas, np.nan), circuit.readout.confusion
+                train_error, shown, confusion = circuit.readout.error, circuit.readout.shown, circuit.readout.confusion
                 if not failure and not stopped:
                     situation.update(phase="test")
-                    evaluate(circuit, data.test_images, data.test_labels)
-                    if not stopped:
+                    try:
+                        evaluate(circuit, data.test_images, data.test_labels)
+                    except DivergedError as error:
+                        failure = error
+                    if not failure and not stopped:
                         test_error, confusion = circuit.readout.error, circuit.readout.confusion
                 angles, at = _take_angles(circuit, before)
                 whole = not failure and not stopped
                 yield Epoch(number, before + shown, train_error, test_error, angles, at, confusion, whole)
                 if failure:
                     raise failure
-                if stopped:
+                if stopped:  # also by a Ctrl+C while the caller wrote the epoch down
                     return
     finally:
         gc.unfreeze()

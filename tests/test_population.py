@@ -4,6 +4,7 @@ import brian2
 import numpy as np
 import pytest
 from brian2 import Clock, Network, NeuronGroup, SpikeMonitor, check_units, implementation, ms, prefs
+from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 from scipy import stats
 
 from neurosim import ParameterError, Population, neurons
@@ -77,6 +78,17 @@ def test_same_seed_gives_the_same_spikes_and_another_seed_gives_others(precision
 
     assert np.array_equal(spikes(3), spikes(3))
     assert not np.array_equal(spikes(3), spikes(4))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_second_run_draws_on_and_not_the_same_again(precision, every_step):
+    population = Population(50, neurons.BERNOULLI_INPUT, order=0, namespace=INPUT, dtype=precision)
+    population.view("x")[...] = 0.5
+    look, seen = every_step(population.clock, lambda: population.view("s").copy())
+    network = Network(population, look)
+    for _ in range(2):
+        network.run(20 * population.clock.dt)
+    assert abs(np.corrcoef(np.ravel(seen[:20]), np.ravel(seen[20:]))[0, 1]) < 5 / np.sqrt(1000)
 
 
 def test_two_populations_draw_apart(every_step):
@@ -164,7 +176,9 @@ def test_state_is_computed_in_the_precision_of_the_population(precision):
         u = normal(v + randn())
         """,
     )
-    constants = {"tau": TAU, "gain": 0.3} | {name: noting(name) for name in ("state", "step", "uniform", "normal")}
+    constants = {"tau": TAU, "gain": np.float64(0.3)} | {
+        name: noting(name) for name in ("state", "step", "uniform", "normal")
+    }
     population = Population(5, model, order=0, namespace=constants, dtype=precision)
     Network(population).run(3 * population.clock.dt)
     assert seen == {name: {np.dtype(precision)} for name in ("state", "step", "uniform", "normal")}
@@ -196,7 +210,6 @@ def test_deterministic_neurons_equal_a_plain_brian2_group_in_double_precision(pr
     np.testing.assert_allclose(ours.view("p")[0, 0], plain.p[:], rtol=0, atol=tolerance)
 
 
-@pytest.mark.xfail(strict=True, raises=brian2.BrianObjectException, reason="float32: no such function on this target")
 def test_single_precision_knows_every_function_that_brian2_knows_on_numpy():
     """Also those without an implementation of their own for NumPy, as a user's plain function."""
 
@@ -210,12 +223,15 @@ def test_single_precision_knows_every_function_that_brian2_knows_on_numpy():
     np.testing.assert_allclose(ours.view("v")[0, 0], np.expm1(0.5) + np.log1p(2) + np.expm1(1) + 9, rtol=1e-6)
 
 
-def test_population_runs_on_numpy_where_no_target_was_chosen():
+@pytest.mark.parametrize(
+    ("precision", "known"), [(np.float32, SinglePrecisionCodeObject), (np.float64, NumpyCodeObject)]
+)
+def test_population_runs_on_numpy_where_no_target_was_chosen(precision, known):
     """The preference's default, "auto", compiles for half a minute: no part of a population may fall for it."""
     prefs.codegen.target = "auto"
-    population = Population(2, neurons.BERNOULLI, order=0, namespace={"tau": TAU})
+    population = Population(2, neurons.BERNOULLI, order=0, namespace={"tau": TAU}, dtype=precision)
     parts = [population, *population.contained_objects]
-    assert {part.codeobj_class for part in parts} == {SinglePrecisionCodeObject}
+    assert {part.codeobj_class for part in parts} == {known}
 
 
 def test_populations_update_in_the_order_of_the_sweep(every_step):

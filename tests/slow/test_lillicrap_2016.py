@@ -18,7 +18,7 @@ def learn(examples, settings, seed=1, freeze=()):
     brian2.seed(seed)
     circuit = SPIKING.build(values, examples, seed)
     for name in freeze:
-        circuit.projections[name].open = False
+        circuit.projections[name].plastic = False
     for epoch in train(circuit, examples, values["epochs"], seed):  # noqa: B007
         pass
     return epoch

@@ -1,0 +1,174 @@
+"""Every kernel equals NumPy's einsum: by replica, in both precisions, on one thread and on several."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from neurosim.plasticity import kernels
+
+TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}
+INTERPRETED = "NEUROSIM_TESTS_INTERPRETED"
+
+
+@pytest.fixture(params=[np.float32, np.float64])
+def precision(request):
+    return request.param
+
+
+@pytest.fixture(params=[1, 3])
+def replicas(request):
+    return request.param
+
+
+@pytest.fixture(params=["serial", "threaded"])
+def threads(request, monkeypatch):
+    """Serial below PARALLEL_FROM, as it is; threaded as if above it: three uneven blocks of columns."""
+    if request.param == "threaded":
+        monkeypatch.setattr(kernels, "_blocks", lambda touched, n: np.linspace(0, n, 4).astype(np.int64))
+
+
+@pytest.fixture
+def case(precision, replicas):
+    """Weights (replicas, 11, 7), factors of both sides, something in the output, and spikes by replica."""
+    draw = np.random.default_rng(7)
+    n_pre, n_post = 11, 7
+    spikes = draw.random((replicas, n_pre)) < 0.5
+    return {
+        "w": draw.normal(size=(replicas, n_pre, n_post)).astype(precision),
+        "pre": draw.normal(size=(replicas, n_pre)).astype(precision),
+        "post": draw.normal(size=(replicas, n_post)).astype(precision),
+        "out": draw.normal(size=(replicas, n_post)).astype(precision),
+        "spikes": spikes,
+        "scale": precision(0.7),
+        "tolerance": TOLERANCE[precision] * 10,
+    }
+
+
+def rows_of(spikes):
+    """Indices into the rows of all replicas, as brian2 lists spikes."""
+    return np.flatnonzero(spikes).astype(np.int32)
+
+
+def flat(weights):
+    return weights.reshape(-1, weights.shape[2])
+
+
+@pytest.mark.parametrize("some", ["all", "some", "none", "last"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_small_deliver_rows_sums_the_rows_that_spiked(case, threads, keep, some):
+    spikes = case["spikes"].copy()
+    if some in ("all", "none"):
+        spikes[...] = some == "all"
+    if some == "last":  # no replica but the last has a spike
+        spikes[:-1] = False
+    expected = case["scale"] * np.einsum("ri,rij->rj", spikes, case["w"]) + keep * case["out"]
+    out = case["out"].copy()
+    kernels.deliver_rows(flat(case["w"]), rows_of(spikes), spikes.shape[1], case["scale"], keep, out)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=case["tolerance"])
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_small_deliver_dense_sums_all_rows_with_their_factor(case, threads, keep):
+    expected = case["scale"] * np.einsum("ri,rij->rj", case["pre"], case["w"]) + keep * case["out"]
+    out = case["out"].copy()
+    kernels.deliver_dense(flat(case["w"]), case["pre"], case["scale"], keep, out)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=case["tolerance"])
+
+
+@pytest.mark.parametrize("some", [True, False])
+def test_small_learn_rows_changes_the_rows_that_spiked_and_no_other(case, threads, some):
+    spikes = case["spikes"] & some
+    w = case["w"].copy()
+    kernels.learn_rows(flat(w), rows_of(spikes), spikes.shape[1], case["post"])
+    np.testing.assert_allclose(
+        w, case["w"] + np.einsum("ri,rj->rij", spikes, case["post"]), rtol=0, atol=case["tolerance"]
+    )
+    assert np.array_equal(w[~spikes], case["w"][~spikes])
+
+
+def test_small_learn_dense_adds_the_outer_product_of_each_replica(case, threads):
+    w = case["w"].copy()
+    kernels.learn_dense(flat(w), case["pre"], case["post"])
+    expected = case["w"] + np.einsum("ri,rj->rij", case["pre"], case["post"])
+    np.testing.assert_allclose(w, expected, rtol=0, atol=case["tolerance"])
+
+
+def test_small_delivery_that_keeps_nothing_forgets_what_is_not_finite(case, threads):
+    """0 * nan is nan: what is not kept must not be multiplied either; what is delivered must stay infinite."""
+    out = np.full_like(case["out"], np.nan)
+    kernels.deliver_dense(flat(case["w"]), case["pre"], case["scale"], False, out)
+    assert np.isfinite(out).all()
+    case["w"][0, 0, 0], case["pre"][0, 0] = np.inf, 1
+    kernels.deliver_dense(flat(case["w"]), case["pre"], case["scale"], False, out)
+    assert np.isinf(out[0, 0]) and np.isfinite(out.ravel()[1:]).all()
+    case["w"][0, 1, 0], case["pre"][0, 1] = -np.inf, 1
+    kernels.deliver_dense(flat(case["w"]), case["pre"], case["scale"], False, out)
+    assert np.isnan(out[0, 0])
+
+
+@pytest.mark.parametrize(("lanes", "n_pre", "n_post"), [(4, 5, 7), (1, 5, 7), (4, 1, 7), (4, 5, 1), (1, 1, 1)])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.7, 1.0), (-2.0, 0.5)])
+def test_small_products_equal_einsum_in_place(precision, lanes, n_pre, n_post, alpha, beta):
+    """Not square, so that a transposed operand shows; one row or one column, where C and Fortran order are the same."""
+    draw = np.random.default_rng(3)
+    a = draw.normal(size=(lanes, n_pre)).astype(precision)
+    w = draw.normal(size=(n_pre, n_post)).astype(precision)
+    b = draw.normal(size=(lanes, n_post)).astype(precision)
+    tolerance = {"rtol": 0, "atol": TOLERANCE[precision] * 20}
+
+    out = b.copy()
+    kernels.product(a, w, out, alpha=alpha, beta=beta)
+    np.testing.assert_allclose(out, alpha * np.einsum("li,ij->lj", a, w) + beta * b, **tolerance)
+
+    back = np.empty((lanes, n_pre), precision)
+    kernels.product_transposed(b, w, back)
+    np.testing.assert_allclose(back, np.einsum("lj,ij->li", b, w), **tolerance)
+
+    changed = w.copy()
+    kernels.outer_product(a, b, changed, alpha)
+    np.testing.assert_allclose(changed, w + alpha * np.einsum("li,lj->ij", a, b), **tolerance)
+
+
+def test_small_product_that_keeps_nothing_forgets_what_is_not_finite(precision):
+    out = np.full((2, 3), np.nan, precision)
+    kernels.product(np.ones((2, 4), precision), np.ones((4, 3), precision), out)
+    assert (out == 4).all()
+
+
+@pytest.mark.skipif(INTERPRETED in os.environ, reason="too large to interpret")
+@pytest.mark.parametrize("n_post", [450, 451])
+def test_kernels_are_right_at_the_size_from_which_threads_share_the_work(precision, n_post):
+    """The largest serial case and the smallest threaded one, on as many threads as this machine has."""
+    n_pre = kernels.PARALLEL_FROM // 450
+    assert (n_pre * 450 < kernels.PARALLEL_FROM <= n_pre * 451) or numba.get_num_threads() == 1
+    draw = np.random.default_rng(5)
+    w = draw.normal(size=(1, n_pre, n_post)).astype(precision)
+    pre, post = draw.normal(size=(1, n_pre)).astype(precision), draw.normal(size=(1, n_post)).astype(precision)
+    every = np.arange(n_pre, dtype=np.int32)
+    tolerance = {"rtol": 0, "atol": TOLERANCE[precision] * 200}
+
+    out = np.zeros((1, n_post), precision)
+    kernels.deliver_dense(w[0], pre, precision(1), False, out)
+    np.testing.assert_allclose(out, pre.astype(float) @ w[0].astype(float), **tolerance)
+    kernels.deliver_rows(w[0], every, n_pre, precision(1), False, out)
+    np.testing.assert_allclose(out[0], w[0].sum(axis=0, dtype=float), **tolerance)
+    changed = w.copy()
+    kernels.learn_dense(changed[0], pre, post)
+    np.testing.assert_allclose(changed, w + np.einsum("ri,rj->rij", pre, post), **tolerance)
+    changed = w.copy()
+    kernels.learn_rows(changed[0], every, n_pre, post)
+    np.testing.assert_allclose(changed, w + post[:, None], **tolerance)
+
+
+@pytest.mark.skipif(INTERPRETED in os.environ, reason="this is the interpreted run")
+def test_kernels_without_compilation_pass_the_small_cases_of_this_file():
+    """NUMBA_DISABLE_JIT=1: the kernels as plain Python, for those who debug or measure coverage."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "small", __file__]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", INTERPRETED: "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout and "failed" not in done.stdout

@@ -1,0 +1,238 @@
+"""Figures show what the run's files hold, with labels and units; nothing is shown on a screen."""
+
+import json
+import re
+import shutil
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from neurosim_models.lillicrap_2016 import SPIKING
+from scipy import stats
+
+from neurosim import data, plots
+from neurosim.errors import ParameterError
+from neurosim.plots import FIGURES, draw
+from neurosim.runs import Run
+from neurosim.simulate import simulate
+
+SETTINGS = {"hidden": "20,15", "output": "10", "epochs": "3", "replicas": "3", "lanes": "5", "steps": "4"}
+COUNTS = {"epoch", "training images shown"}  # what is counted has no unit
+STEPS, KEPT = 4, 12
+
+
+def simulated(folder, **settings):
+    values = SPIKING.resolve("digits", SETTINGS | settings)
+    simulate("lillicrap_2016.spiking", SPIKING, data.load("digits").limit(100), values, 1, folder)
+    return Run.open(folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of three epochs and three replicas, opened from its folder."""
+    return simulated(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def described(figure):
+    """Return the axes of a figure on its grid, without colour bars."""
+    return [ax for ax in figure.axes if ax.get_subplotspec() is not None and ax.get_label() != "<colorbar>"]
+
+
+def named(ax):
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
+# All figures of a run
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_written_whole_and_not_blank(run, tmp_path, name):
+    copy = Run(shutil.copytree(run.folder, tmp_path / "run"), run.record)
+    shutil.rmtree(copy.folder / "figures")
+    before = dict(matplotlib.rcParams)
+    (path,) = draw(copy, [name])
+    assert path == copy.folder / "figures" / f"{name}.png"
+    assert list(path.parent.iterdir()) == [path]
+    pixels = imread(path)[..., :3]
+    assert min(pixels.shape[:2]) > 300 and pixels.std() > 0.05
+    assert dict(matplotlib.rcParams) == before and not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_have_labels_with_units(run, name):
+    figure = FIGURES[name](run)
+    populations = {
+        key.split("/")[1][:-2].replace("_", "\n") for key in run.arrays("traces.npz") if key[-2:] in (".s", ".m")
+    }
+    on_grid = described(figure)
+    assert on_grid
+    for ax in on_grid:
+        place = ax.get_subplotspec()
+        labels = [ax.get_xlabel()] if place.is_last_row() else []
+        labels += [ax.get_ylabel()] if place.is_first_col() else []
+        for label in labels:
+            assert label in COUNTS | populations or re.search(r"\S \([^()]+\)", label), f"{label!r} has no unit"
+    for ax in set(figure.axes) - set(on_grid):
+        assert re.search(r"\([^()]+\)$", ax.get_ylabel())
+    assert "lillicrap_2016.spiking" in figure.get_suptitle() and "digits" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_several_lines_have_a_legend(run, name):
+    for ax in FIGURES[name](run).axes:
+        lines = named(ax)
+        if len(lines) > 1:
+            assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
+            assert len({line.get_color() for line in lines.values()}) == len(lines)
+
+
+def test_figures_are_drawn_of_runs_of_all_kinds(tmp_path):
+    """One replica, one hidden layer, one step an image, and fewer presentations than a window or a raster hold."""
+    small = simulated(tmp_path / "run", hidden="7", replicas="1", epochs="1", steps="1", lanes="50")
+    assert [path.stem for path in draw(small, FIGURES)] == list(FIGURES)
+
+
+def test_unknown_figure_is_answered_with_the_nearest(run):
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    with pytest.raises(ParameterError, match="unknown figure 'lerning': did you mean 'learning'"):
+        draw(run, ["lerning"])
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+
+
+# What the figures show
+
+
+def test_learning_curve_is_mean_and_t_interval_over_replicas(run):
+    (ax,) = FIGURES["learning"](run).axes
+    metrics, lines = run.metrics(), named(ax)
+    bands = {tuple(band.get_facecolor()[0][:3]): band for band in ax.collections}
+    assert len(bands) == 2
+    for split, label in (("train", "training, while learning"), ("test", "test, weights frozen")):
+        errors = np.array([metrics["error"][(metrics["split"] == split) & (metrics["epoch"] == k)] for k in (1, 2, 3)])
+        np.testing.assert_array_equal(lines[label].get_xdata(), [1, 2, 3])
+        np.testing.assert_allclose(lines[label].get_ydata(), 100 * errors.mean(axis=1))
+        half = stats.t.ppf(0.975, 2) * stats.sem(100 * errors, axis=1)
+        band = bands[matplotlib.colors.to_rgb(lines[label].get_color())].get_paths()[0].vertices
+        low, high = 100 * errors.mean(axis=1) - half, 100 * errors.mean(axis=1) + half
+        for x, ends in zip((1, 2, 3), np.sort(np.stack([low, high], axis=1)), strict=True):
+            found = band[band[:, 0] == x, 1]
+            assert (found.min(), found.max()) == pytest.approx(tuple(ends))
+    assert len(lines) == 2, "the paper's number is for other data"
+    assert "95 % interval of 3 replicas" in ax.get_legend().get_title().get_text()
+
+
+def test_learning_curve_shows_the_papers_number_beside_its_own_data(run, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    record = run.record | {"data": run.record["data"] | {"name": "mnist"}}
+    (copy / "run.json").write_text(json.dumps(record))
+    (ax,) = FIGURES["learning"](Run.open(copy)).axes
+    line = named(ax)[f"paper: {SPIKING.published.text}"]
+    assert set(line.get_ydata()) == {100 * SPIKING.published.value}
+    low, high = ax.get_ylim()
+    assert low < 1.8 < high
+
+
+def test_alignment_is_the_mean_angle_of_each_layer_over_replicas(run):
+    (ax,) = FIGURES["alignment"](run).axes
+    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    lines = named(ax)
+    assert list(lines) == ["into h1", "into h2"]
+    for k, line in enumerate(lines.values()):
+        np.testing.assert_array_equal(line.get_xdata(), traces["angles/examples"])
+        np.testing.assert_allclose(line.get_ydata(), traces["angles/angle"][:, k].mean(axis=1))
+    low, high = ax.get_ylim()
+    assert low <= 0 and high >= 90
+
+
+def test_angles_above_ninety_degrees_stay_inside_the_figure(run, tmp_path):
+    """Feedback that points against the transposed weights is a result, and must be seen."""
+    copy = Run(shutil.copytree(run.folder, tmp_path / "run"), run.record)
+    arrays = copy.arrays("traces.npz")
+    angles, unit = arrays["angles/angle"]
+    copy.write_arrays("traces.npz", arrays | {"angles/angle": (180 - 0.1 * angles, unit)})
+    (ax,) = FIGURES["alignment"](copy).axes
+    assert ax.get_ylim()[1] >= max(line.get_ydata().max() for line in named(ax).values())
+
+
+def test_raster_has_a_tick_for_every_spike_of_the_last_presentations(run):
+    figure = FIGURES["raster"](run)
+    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    shown = slice(-6 * STEPS, None)
+    axes = {ax.get_ylabel().replace("\n", "_"): ax for ax in described(figure)}
+    assert list(axes) == ["y", "h2", "h1", "x", "error", "feedback_h2", "feedback_h1"]
+    for name in ("y", "h2", "h1", "x"):
+        (ticks,) = (c for c in axes[name].collections if len(c.get_offsets()))
+        step, neuron = np.nonzero(traces[f"last/{name}.s"][shown])
+        np.testing.assert_allclose(ticks.get_offsets(), np.stack([step, neuron], axis=1), atol=1e-6)
+    signals = {name: traces[f"last/{name}.m"][shown] for name in ("error", "feedback_h2", "feedback_h1")}
+    for name, values in signals.items():
+        (image,) = axes[name].images
+        np.testing.assert_array_equal(image.get_array(), values.T)
+        high = max(np.abs(each).max() for each in signals.values())
+        assert image.get_clim() == (-high, high), "one scale for all"
+
+
+def test_potential_and_modulator_are_those_of_one_neuron_early_and_late(run):
+    axes = np.array(described(FIGURES["psp_and_modulator"](run))).reshape(2, 2)
+    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    units = set()
+    for (above, below), window in zip(axes.T, ("first", "last"), strict=True):
+        time = 1e3 * (traces[f"{window}/time"] - traces[f"{window}/time"][0])
+        potential, signal = (ax.lines[0].get_ydata() for ax in (above, below))
+        (unit,) = np.flatnonzero((traces[f"{window}/h1.v"] == potential[:, None]).all(axis=0))
+        units.add(unit)
+        np.testing.assert_array_equal(signal, traces[f"{window}/h1.m"][:, unit])
+        np.testing.assert_allclose(above.lines[0].get_xdata(), time)
+        ticks = [path.vertices[0, 0] for path in above.collections[0].get_paths()]
+        number = np.linspace(0, 19, 20).astype(int)[unit]
+        np.testing.assert_allclose(ticks, time[traces[f"{window}/h1.s"][:, number] == 1])
+        borders = [line.get_xdata()[0] for line in below.lines[2:]]
+        np.testing.assert_allclose(borders, np.arange(KEPT) * STEPS, atol=1e-6)
+    assert len(units) == 1
+
+
+# What they are made of
+
+
+def test_borders_lie_at_the_start_of_every_presentation(ax):
+    plots.mark_presentations(ax, np.arange(15) * 0.5, steps=5)
+    assert [line.get_xdata()[0] for line in ax.lines] == [0, 2.5, 5]
+
+
+def test_potential_has_its_spikes_above_it(ax):
+    time, potential = np.arange(6.0), np.array([0.0, 2, 1, -1, 3, 0])
+    plots.plot_potential(ax, time, potential, [0, 1, 0, 0, 1, 0])
+    ticks = [path.vertices for path in ax.collections[0].get_paths()]
+    assert [tick[0, 0] for tick in ticks] == [1, 4] and min(tick[:, 1].min() for tick in ticks) > potential.max()
+    plots.plot_potential(ax, time, np.zeros(6), np.zeros(6))
+
+
+def test_band_of_one_replica_is_a_line_alone(ax):
+    plots.plot_band(ax, [1, 2], np.array([[0.5], [0.25]]), "error", "C0", scale=100)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [50, 25])
+    assert not ax.collections
+
+
+def test_raster_takes_neurons_upwards_and_time_to_the_right(ax):
+    spikes = np.zeros((4, 3))
+    spikes[2, 1] = spikes[0, 2] = 1
+    plots.plot_raster(ax, np.arange(4) * 0.5, spikes)
+    assert ax.collections[0].get_offsets().tolist() == [[0, 2], [1, 1]]
+    assert ax.get_ylim()[0] < 0 and ax.get_ylim()[1] > 2
+
+
+def test_signals_are_red_where_positive_and_blue_where_negative(ax):
+    signals = np.array([[1.0, -1.0], [0.0, 0.5], [0.0, 0.0]])
+    image = plots.plot_signals(ax, np.array([10.0, 12.0, 14.0]), signals, limit=2)
+    red, _, blue, _ = image.cmap(image.norm(image.get_array())).transpose(2, 0, 1)
+    assert red[0, 0] - blue[0, 0] > 0.3 < blue[1, 0] - red[1, 0] and red[1, 1] - blue[1, 1] > 0.1
+    assert np.abs(red - blue)[:, 2].max() < 0.02
+    assert tuple(image.get_extent()) == (9, 15, -0.5, 1.5) and image.origin == "lower"
