@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import brian2
 import numpy as np
-from neurosim_models.lillicrap_2016 import SPIKING
 from plain_synapses import PlainNetwork
+
+from neurosim_models.lillicrap_2016 import SPIKING
 
 CLASSES = 10
 EXAMPLES = 2000

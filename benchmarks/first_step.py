@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+
 from neurosim_models.lillicrap_2016 import SPIKING
 
 values = SPIKING.resolve("mnist", {"lanes": sys.argv[1], "hidden": sys.argv[3], "output": sys.argv[4]})

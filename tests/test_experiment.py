@@ -2,10 +2,10 @@
 
 import pytest
 from brian2 import Hz, ms, mV
-from neurosim_models import lillicrap_2016
 
 from neurosim import ParameterError
 from neurosim.experiment import Experiment, Parameter, Preset, Published, plain
+from neurosim_models import lillicrap_2016
 
 
 def parameter(value, **settings):

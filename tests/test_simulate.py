@@ -1,6 +1,7 @@
 """A run is kept as it was: its parameters, numbers and arrays agree with one another, however it ended."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -11,13 +12,13 @@ import brian2
 import numpy as np
 import pytest
 import scipy
-from neurosim_models.lillicrap_2016 import SPIKING
 from scipy import stats
 
 from neurosim import data
 from neurosim.errors import DivergedError, ParameterError, RunError
 from neurosim.runs import FILES, Run
 from neurosim.simulate import simulate
+from neurosim_models.lillicrap_2016 import SPIKING
 
 MODEL = "lillicrap_2016.spiking"
 SETTINGS = {"hidden": "20,15", "output": "10", "epochs": "2", "replicas": "3", "lanes": "5", "steps": "4"}
@@ -175,6 +176,17 @@ def test_learning_changes_forward_weights_and_nothing_else(run, tmp_path):
         width = SPIKING.parameters_for("digits")["b_width" if name.startswith("B_") else "w_width"].value
         assert np.abs(array).max() <= width
         assert array.size < 1000 or array.std() == pytest.approx(width / np.sqrt(3), rel=0.05)
+
+
+def test_testing_teaches_nothing(tmp_path):
+    """However many test examples there are, weights after the epoch before them are the same."""
+    digits, found = data.load("digits").limit(100), []
+    for n in (10, 360):
+        some = dataclasses.replace(digits, test_images=digits.test_images[:n], test_labels=digits.test_labels[:n])
+        run = simulate(MODEL, SPIKING, some, SPIKING.resolve("digits", TINY), 1, tmp_path / str(n))
+        found.append({name: array for name, (array, _) in run.arrays("weights.npz").items()})
+    for name, array in found[0].items():
+        np.testing.assert_array_equal(array, found[1][name], err_msg=name)
 
 
 def test_windows_hold_the_first_and_the_last_presentations_step_by_step(run):

@@ -1,4 +1,4 @@
-"""Statistics of lillicrap_2016.spiking: what it must reach, and that it is the hidden layers' learning that reaches it."""
+"""Statistics of lillicrap_2016.spiking: what it must reach, and that learning of the hidden layers reaches it."""
 
 import brian2
 import numpy as np
