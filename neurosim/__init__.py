@@ -16,16 +16,19 @@ _HOMES = {
     "Uniform": "projection",
     "Window": "recording",
 }
-__all__ = sorted(_HOMES)
+_MODULES = ("analysis", "data", "neurons", "plots", "training")
+__all__ = sorted([*_HOMES, *_MODULES])
 
 
 def __getattr__(name):
     """Import a public name when it is first asked for: the command line sets up NumPy's process before NumPy loads."""
     if name in _HOMES:
         return getattr(importlib.import_module(f"neurosim.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"neurosim.{name}")
     raise AttributeError(f"module 'neurosim' has no attribute '{name}'")
 
 
 def __dir__():
     """List the public names beside the module's own."""
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -204,7 +204,10 @@ class Experiment:
     figures: tuple = ()
 
     def parameters_for(self, data_name):
-        """Return all parameters, name to Parameter, with the data set's preset as defaults."""
+        """Return all parameters, name to Parameter, with the data set's preset as defaults.
+
+        A data set that the experiment was not made for, as a user's folder, gets the first preset's.
+        """
         preset = self.presets.get(data_name, next(iter(self.presets.values())))
         known = {p.name: p for p in (*self.parameters, *RUN)}
         for name, (value, source) in preset.values.items():

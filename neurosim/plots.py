@@ -101,7 +101,8 @@ def _window(traces, keep):
     if not len(arrays["time"]):
         raise ParameterError("traces.npz: no trace yet: the run ended before its first time step was over")
     arrays["start"] = arrays["time"][0]
-    arrays["time"] = 1e3 * (arrays["time"] - arrays["time"][0])
+    dt = np.diff(arrays["time"]).min(initial=np.inf)  # a test between two epochs is no part of the trace
+    arrays["time"] = 1e3 * (dt if np.isfinite(dt) else 0) * np.arange(len(arrays["time"]))
     return arrays
 
 

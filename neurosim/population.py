@@ -67,6 +67,8 @@ class Population(brian2.NeuronGroup):
                 raise ParameterError(f"Population.{word}: a whole number of at least 1 is needed, got {size!r}")
         if not isinstance(order, (int, np.integer)) or order < 0:
             raise ParameterError(f"Population.order: a whole number of at least 0 is needed, got {order!r}")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ParameterError(f"Population.dtype: float32 or float64 is needed, got {np.dtype(dtype)}")
         self.n, self.replicas, self.lanes, self.place = int(n), int(replicas), int(lanes), int(order)
         self.model = model
         self._views = {}  # brian2 keeps a state variable's array for the group's life
@@ -114,7 +116,8 @@ class Population(brian2.NeuronGroup):
     @property
     def state_variables(self):
         """Names of the variables that hold one value a neuron."""
-        return sorted(self.equations.diff_eq_names | self.equations.parameter_names)
+        names = self.equations.diff_eq_names | self.equations.parameter_names
+        return sorted(name for name in names if not self.variables[name].scalar)
 
     @property
     def expressions(self):
@@ -135,7 +138,7 @@ class Population(brian2.NeuronGroup):
         return {
             name: variable.dim
             for name, variable in self.variables.items()
-            if not isinstance(variable, Function) and name in self.equations
+            if not isinstance(variable, Function) and name in self.equations and not variable.scalar
         }
 
 

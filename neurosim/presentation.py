@@ -84,6 +84,12 @@ class Presentation(brian2.core.base.BrianObject):
                 f"Presentation.clamp: values for {population.name}.{variable} must have the shape "
                 f"(rows, {population.n}), got {values.shape}"
             )
+        if population.clock is not self.clock:
+            raise ParameterError(f"Presentation.clamp: {population.name} has another clock than the presentation")
+        if not np.isfinite(values).all():
+            raise ParameterError(f"Presentation.clamp: values for {population.name}.{variable} are not all finite")
+        if rows is not None and (not np.size(rows) or np.asarray(rows).dtype.kind not in "iu"):
+            raise ParameterError(f"Presentation.clamp: rows for {population.name}.{variable} must be whole numbers")
         if rows is not None and (np.min(rows) < 0 or np.max(rows) >= len(values)):
             raise ParameterError(
                 f"Presentation.clamp: rows for {population.name}.{variable} must lie in 0..{len(values) - 1}, "

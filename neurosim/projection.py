@@ -99,6 +99,11 @@ class Projection(brian2.core.base.BrianObject):
                     f"Projection: source {source.name} and target {target.name} must have the same {word}, "
                     f"got {getattr(source, word)} and {getattr(target, word)}"
                 )
+        if source.clock is not target.clock:
+            raise ParameterError(
+                f"Projection: source {source.name} and target {target.name} must share one clock; pass the same "
+                "brian2.Clock to both"
+            )
         super().__init__(clock=source.clock, when="start", order=0, name=name)
         self.source, self.target = source, target
         self.transmit, self.rule = transmit, rule
@@ -143,13 +148,23 @@ class Projection(brian2.core.base.BrianObject):
         if hasattr(weights, "draw"):
             if seed is None:
                 raise ParameterError(f"{here}.seed: weights are drawn, so a seed is needed")
-            root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+            try:
+                root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+            except (TypeError, ValueError) as error:
+                raise ParameterError(f"{here}.seed: {error}, got {seed!r}") from None
             values = np.empty(shape, self.source.precision)
-            for replica, child in enumerate(root.spawn(shape[0])):
+            for replica in range(shape[0]):
+                child = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, replica))
                 values[replica] = weights.draw(shape[1:], np.random.default_rng(child))
             dimension = weights.dimension
         else:
-            values, dimension = np.asarray(weights, self.source.precision), get_dimensions(weights)
+            try:
+                values = np.asarray(weights)
+                if values.dtype.kind not in "fiub":
+                    raise ValueError(f"their type is {values.dtype}")
+                values, dimension = values.astype(self.source.precision), get_dimensions(weights)
+            except (TypeError, ValueError) as error:
+                raise ParameterError(f"{here}.weights: a matrix of real numbers is needed: {error}") from None
             if values.shape not in (shape, shape[1:]):
                 raise ParameterError(
                     f"{here}.weights: the shape must be {shape[1:]} or {shape} "
@@ -245,7 +260,11 @@ def _check_names(namespace, source, target, here):
     taken = {"w", "i", "j", "t", "dt", "N"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
     taken |= {f"{name}_pre" for name in (*source.dimensions(), *source.namespace)}
     taken |= {f"{name}_post" for name in (*target.dimensions(), *target.namespace)}
-    for name in namespace:
+    for name, value in namespace.items():
+        if np.ndim(value) or not isinstance(value, (int, float, np.number, Quantity)):
+            raise ParameterError(
+                f"{here}.namespace: '{name}' must be one number, with or without a unit, got {value!r}"
+            )
         if name in taken:
             raise ParameterError(f"{here}.namespace: '{name}' has a meaning of its own; give the constant another name")
 

@@ -3,14 +3,15 @@
 Under NumPy 2 one float64 scalar turns every float32 array that it meets into float64. brian2's NumPy target
 puts its time step and its constants into the code as such scalars, so float32 populations would be computed
 in float64 at more than twice the cost. :class:`SinglePrecisionCodeObject` is brian2's NumPy code object with
-constants as Python numbers (which follow the arrays), a float32 time step and float32 random draws.
+a float32 time step and float32 random draws. The generators of these draws are made anew, from NumPy's global
+state, at the start of every ``Network.run``: the same seed gives the same numbers for the same sequence of runs.
 """
 
 import brian2
 import numpy as np
 from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 from brian2.core.functions import DEFAULT_FUNCTIONS, Function
-from brian2.core.variables import ArrayVariable, Constant
+from brian2.core.variables import ArrayVariable
 
 
 class SinglePrecisionCodeObject(NumpyCodeObject):
@@ -21,9 +22,7 @@ class SinglePrecisionCodeObject(NumpyCodeObject):
     def variables_to_namespace(self):
         super().variables_to_namespace()
         for name, variable in self.variables.items():
-            if isinstance(variable, Constant) and isinstance(self.namespace.get(name), (float, np.floating)):
-                self.namespace[name] = float(self.namespace[name])
-            elif isinstance(variable, ArrayVariable) and variable.scalar and variable.constant:
+            if isinstance(variable, ArrayVariable) and variable.scalar and variable.constant:
                 self._single(name, variable)
 
     def _single(self, name, variable):

@@ -270,6 +270,7 @@ BAD = [
     ([*RUN, "--set", "hidden=20,-3"], ["hidden", ">= 1", "-3"]),
     ([*RUN, "--set", "hidden=20;20"], ["hidden", "commas", "20;20"]),
     ([*RUN, "--set", "hidden="], ["hidden", "whole numbers"]),
+    ([*RUN, "--set", "hidden=1e15"], ["memory"]),
     ([*RUN, "--set", "output=15"], ["output", "10", "15"]),
     ([*RUN, "--set", "dt=1"], ["dt", "unit", "ms", "'1'"]),
     ([*RUN, "--set", "dt=1*mV"], ["dt", "unit", "ms", "1*mV"]),

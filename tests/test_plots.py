@@ -179,6 +179,18 @@ def test_raster_has_a_tick_for_every_spike_of_the_last_presentations(run):
         assert image.get_clim() == (-high, high), "one scale for all"
 
 
+def test_time_has_no_hole_where_a_test_came_between_recorded_presentations(tmp_path):
+    """With two presentations an epoch, windows go over several epochs: what is not recorded must not be drawn."""
+    small = simulated(tmp_path / "run", lanes="50", replicas="1")
+    for ax in described(FIGURES["psp_and_modulator"](small)):
+        np.testing.assert_allclose(np.diff(ax.lines[0].get_xdata()), 1, atol=1e-6)
+    for ax in described(FIGURES["raster"](small)):
+        borders = [line.get_xdata()[0] for line in ax.lines]
+        np.testing.assert_allclose(borders, np.arange(6) * STEPS - 0.5, atol=1e-6)
+        for image in ax.images:
+            np.testing.assert_allclose(image.get_extent()[:2], (-0.5, 6 * STEPS - 0.5), atol=1e-6)
+
+
 def test_potential_and_modulator_are_those_of_one_neuron_early_and_late(run):
     axes = np.array(described(FIGURES["psp_and_modulator"](run))).reshape(2, 2)
     traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}

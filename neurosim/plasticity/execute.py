@@ -75,6 +75,8 @@ class Transmission:
                 f"{where}: '{self.variable}' is no state variable of the target, which has "
                 f"{', '.join(projection.target.state_variables)}"
             )
+        if projection.target.view(self.variable).dtype != projection.target.precision:
+            raise EquationError(f"{where}: '{self.variable}' is no real number, which what is delivered must be")
         terms = separate(statement.expr, where)
         if len(terms) != 1 or terms[0].post != ONE or terms[0].weight not in (ONE, _symbol(terms[0].weight)):
             raise EquationError(

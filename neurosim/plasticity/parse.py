@@ -119,6 +119,8 @@ def parse_statement(text, scope, where):
     foreign = (get_identifiers(expression) & set(DEFAULT_FUNCTIONS)) - set(FUNCTIONS)
     if foreign:
         raise EquationError(f"{where}: {', '.join(sorted(foreign))} cannot be used here; there are {_functions()}")
+    if expr.has(sympy.zoo, sympy.nan, sympy.oo):
+        raise EquationError(f"{where}: {expression!r} is not finite")
     for name in sorted(names | {target}):
         if scope.dimension(name) is None and name not in DEFAULT_CONSTANTS:
             raise EquationError(f"{where}: {_unknown(name, scope)}")
