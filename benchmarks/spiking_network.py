@@ -80,7 +80,9 @@ def print_facts(sizes, source, images):
         f"versions  Python {platform.python_version()}, "
         + ", ".join(f"{k} {m.__version__}" for k, m in versions.items())
     )
-    pools = [f"{p['internal_api']} {p['version']} {p['num_threads']}" for p in threadpool_info()]
+    pools = [
+        f"{p['internal_api']} {p['version']} {p.get('architecture', '')} {p['num_threads']}" for p in threadpool_info()
+    ]
     print(f"threads   numba {numba.get_num_threads()}, Cython 1; pools: {', '.join(pools)}")
 
 

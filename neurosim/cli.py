@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from neurosim.blas import name_kernels
 from neurosim.errors import DivergedError, NeurosimError, ParameterError, RunError, unknown
 
 WRONG_USAGE, FAILED = 2, 1
@@ -16,7 +15,6 @@ WRONG_USAGE, FAILED = 2, 1
 
 def main(arguments=None):
     """Run the command line: exit status 0 on success, 2 on wrong usage or bad input, 1 on a failure during a run."""
-    name_kernels()
     try:
         sys.exit(commands.main(arguments, prog_name="neurosim", standalone_mode=False) or 0)
     except click.ClickException as error:

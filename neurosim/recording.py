@@ -50,11 +50,10 @@ class Guard(_AtEnd):
         return cls(list(dict.fromkeys((p.target, p.transmission.variable) for p in projections)))
 
     def run(self):
-        with np.errstate(all="ignore"):
-            for population, variable in self.watched:
-                values = population.view(variable)
-                if not np.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
-                    self._report(population, variable, values)
+        for population, variable in self.watched:
+            values = population.view(variable)
+            if not np.isfinite(values).all():
+                self._report(population, variable, values)
 
     def _report(self, population, variable, values):
         wrong = np.flatnonzero(~np.isfinite(values))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from brian2 import Network, StateMonitor, ms
+from brian2 import Network, NetworkOperation, StateMonitor, ms
 
 from neurosim import (
     Alignment,
@@ -23,15 +23,13 @@ from neurosim.recording import Progress
 def test_guard_names_variable_neuron_replica_lane_and_time(given, clock, wrong):
     """In the very step in which it happens: the fourth of the run, t = 3 ms."""
     x = given(4, replicas=3, lanes=2, clock=clock, name="hidden7")
-    values = np.zeros((6, 4))
-    values[3, 2] = wrong
-    shown = Presentation(1 * ms, clock=clock)
-    shown.clamp(x, "m", values)
-    order = np.zeros((6, 3, 2), int)
-    order[3, 2, 1] = 3
-    shown.show(order)
+
+    def spoil():
+        if round(float(clock.t / ms)) == 3:
+            x.view("m")[2, 1, 2] = wrong
+
     with pytest.raises(DivergedError) as caught:
-        Network(x, shown, Guard([(x, "s"), (x, "m")])).run(shown.remaining)
+        Network(x, NetworkOperation(spoil, clock=clock, when="start"), Guard([(x, "s"), (x, "m")])).run(6 * ms)
     words = ["hidden7.m", f"is {wrong}", "t = 3", "neuron 2", "replica 2", "lane 1", "1 of 24"]
     assert all(word in str(caught.value) for word in words), str(caught.value)
 

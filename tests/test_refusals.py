@@ -88,5 +88,3 @@ def test_one_seed_sequence_gives_the_same_weights_twice():
 def test_every_public_name_is_there():
     for name in neurosim.__all__:
         assert getattr(neurosim, name) is not None
-    with pytest.raises(AttributeError, match="nothing"):
-        neurosim.nothing  # noqa: B018
