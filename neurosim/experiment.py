@@ -83,9 +83,9 @@ class Parameter:
         name = match[2] if match and match[2] else ""
         unit = getattr(stdunits, name, getattr(allunits, name, None))
         if not isinstance(unit, Quantity):
-            raise ParameterError(f"{self.name}: a number with a unit is needed, as {_plain(self.value)}, got {text!r}")
+            raise ParameterError(f"{self.name}: a number with a unit is needed, as {plain(self.value)}, got {text!r}")
         if not have_same_dimensions(unit, self.value):
-            raise ParameterError(f"{self.name}: a unit like that of {_plain(self.value)} is needed, got {text!r}")
+            raise ParameterError(f"{self.name}: a unit like that of {plain(self.value)} is needed, got {text!r}")
         try:
             return float(match[1]) * unit
         except ValueError:
@@ -107,7 +107,7 @@ class Parameter:
                 or (self.below is not None and plain >= self.below)
             )
             if wrong:
-                raise ParameterError(f"{self.name}: {self.range or 'a finite number is needed'}, got {_plain(number)}")
+                raise ParameterError(f"{self.name}: {self.range or 'a finite number is needed'}, got {plain(number)}")
         return value
 
     @property
@@ -121,7 +121,7 @@ class Parameter:
         return f"must be {' and '.join(parts)}" if parts else ""
 
 
-def _plain(value):
+def plain(value):
     """Return a value as a user would type it."""
     if isinstance(value, Quantity):
         return str(value).replace(". ", " ").replace(" ", "*")
@@ -129,8 +129,6 @@ def _plain(value):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
-
-plain = _plain
 
 RUN = (
     Parameter("lanes", 1, "ours: the changes of all lanes are summed", "inputs side by side", "inputs", low=1),

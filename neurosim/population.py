@@ -5,6 +5,7 @@ import numpy as np
 from brian2.core.functions import Function
 
 from neurosim.errors import ParameterError
+from neurosim.limits import check_fits
 from neurosim.neurons import NeuronType
 from neurosim.target import callable_in_text, code_object_class
 
@@ -70,6 +71,7 @@ class Population(brian2.NeuronGroup):
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ParameterError(f"Population.dtype: float32 or float64 is needed, got {np.dtype(dtype)}")
         self.n, self.replicas, self.lanes, self.place = int(n), int(replicas), int(lanes), int(order)
+        check_fits(self.shape, dtype, f"Population {name}")
         self.model = model
         self._views = {}  # brian2 keeps a state variable's array for the group's life
         self.precision = np.dtype(dtype)

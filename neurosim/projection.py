@@ -10,6 +10,7 @@ from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit_for_display
 
 from neurosim.errors import ParameterError
+from neurosim.limits import check_fits
 from neurosim.plasticity.execute import Learning, Transmission
 from neurosim.plasticity.parse import Scope, parse_statement
 from neurosim.population import DELIVER, SLOTS_PER_ORDER, Population
@@ -143,6 +144,7 @@ class Projection(brian2.core.base.BrianObject):
     def _initial(self, weights, seed, here):
         """Return the weights as an array (replicas, n_pre, n_post) in base units, and their dimension."""
         shape = self.source.replicas, self.source.n, self.target.n
+        check_fits(shape, self.source.precision, f"{here}.weights")
         if weights is None:
             raise ParameterError(f"{here}.weights: initial weights are needed, as Uniform(0.05) or a matrix")
         if hasattr(weights, "draw"):

@@ -77,6 +77,14 @@ def test_precision_without_a_kernel():
         pair(dtype=np.float16)
 
 
+def test_more_neurons_or_synapses_than_memory_holds():
+    with pytest.raises(ParameterError, match=r"Population .*more memory than the machine has"):
+        Population(10**15, SPIKES, order=0)
+    pre, post = (Population(10**7, model, order=k) for k, model in enumerate((SPIKES, DRIVEN)))
+    with pytest.raises(ParameterError, match=r"weights: 1 x 10000000 x 10000000 values need 4e\+05 GB"):
+        projection(pre, post, weights=Uniform(1), seed=1)
+
+
 def test_one_seed_sequence_gives_the_same_weights_twice():
     seed = np.random.SeedSequence(5)
     pre, post = pair(replicas=2)
