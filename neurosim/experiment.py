@@ -98,13 +98,13 @@ class Parameter:
         for number in value if isinstance(value, tuple) else [value]:
             if isinstance(number, str):
                 continue
-            plain = float(number)
+            bare = float(number)
             wrong = (
-                not math.isfinite(plain)
-                or (self.low is not None and plain < self.low)
-                or (self.above is not None and plain <= self.above)
-                or (self.high is not None and plain > self.high)
-                or (self.below is not None and plain >= self.below)
+                not math.isfinite(bare)
+                or (self.low is not None and bare < self.low)
+                or (self.above is not None and bare <= self.above)
+                or (self.high is not None and bare > self.high)
+                or (self.below is not None and bare >= self.below)
             )
             if wrong:
                 raise ParameterError(f"{self.name}: {self.range or 'a finite number is needed'}, got {plain(number)}")
