@@ -50,11 +50,11 @@ def mark_presentations(ax, time, steps):
 
 
 def plot_potential(ax, time, potential, spikes):
-    """Draw a neuron's potential against time (ms) with a tick above it for every spike."""
+    """Draw a neuron's potential against time (ms), with a tick at the top of the Axes for every spike."""
     ax.step(time, potential, where="post", color="C0", linewidth=1.2)
-    span = np.ptp(potential) or 1.0
+    ax.margins(y=0.2)  # the potential ends below the ticks
     at = time[np.asarray(spikes, bool)]
-    ax.vlines(at, potential.max() + 0.12 * span, potential.max() + 0.27 * span, color="k", linewidth=0.8)
+    ax.vlines(at, 0.9, 0.98, color="k", linewidth=0.8, transform=ax.get_xaxis_transform())
 
 
 def plot_band(ax, x, values, label, color, scale=1.0):
