@@ -1,28 +1,37 @@
-"""neurosim: spiking and continuous-time networks that learn the way brains might, on brian2."""
+"""neurosim: spiking and continuous-time networks that learn the way brains might, on brian2.
 
-from neurosim import analysis, data, neurons, plots, training
-from neurosim.errors import DivergedError, EquationError, NeurosimError, ParameterError
-from neurosim.population import Population
-from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
-from neurosim.recording import Alignment, Guard, Readout, Window
+Names load when they are first used: the command line is there at once, and answers Ctrl+C, while brian2 loads.
+"""
 
-__all__ = [
-    "Alignment",
-    "DivergedError",
-    "EquationError",
-    "Guard",
-    "NeurosimError",
-    "ParameterError",
-    "Population",
-    "Presentation",
-    "Projection",
-    "Readout",
-    "Uniform",
-    "Window",
-    "analysis",
-    "data",
-    "neurons",
-    "plots",
-    "training",
-]
+import importlib
+
+_HOMES = {
+    "Alignment": "recording",
+    "DivergedError": "errors",
+    "EquationError": "errors",
+    "Guard": "recording",
+    "NeurosimError": "errors",
+    "ParameterError": "errors",
+    "Population": "population",
+    "Presentation": "presentation",
+    "Projection": "projection",
+    "Readout": "recording",
+    "Uniform": "projection",
+    "Window": "recording",
+}
+_MODULES = ("analysis", "data", "neurons", "plots", "training")
+__all__ = sorted([*_HOMES, *_MODULES])
+
+
+def __getattr__(name):
+    """Import a public name when it is first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"neurosim.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"neurosim.{name}")
+    raise AttributeError(f"module 'neurosim' has no attribute '{name}'")
+
+
+def __dir__():
+    """List the public names beside the module's own."""
+    return sorted({*globals(), *__all__})

@@ -47,8 +47,10 @@ class Interval:
     n: int
 
 
-def mean_interval(values, confidence=0.95):
+def mean_interval(values, confidence=0.95, within=(-np.inf, np.inf)):
     """Return mean and Student-t confidence interval of independent values, as those of replicas.
+
+    The interval is cut at the borders ``within`` which the values can lie, as 0 and 1 for an error.
 
     Examples
     --------
@@ -65,4 +67,5 @@ def mean_interval(values, confidence=0.95):
     if np.ptp(values) == 0:
         return Interval(mean, mean, mean, values.size)
     low, high = stats.t.interval(confidence, values.size - 1, loc=mean, scale=stats.sem(values))
+    low, high = np.clip([low, high], *within)
     return Interval(mean, float(low), float(high), int(values.size))

@@ -16,9 +16,13 @@ WRONG_USAGE, FAILED = 2, 1
 def main(arguments=None):
     """Run the command line: exit status 0 on success, 2 on wrong usage or bad input, 1 on a failure during a run."""
     try:
-        sys.exit(commands.main(arguments, prog_name="neurosim", standalone_mode=False) or 0)
+        status = commands.main(arguments, prog_name="neurosim", standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(status)
     except click.ClickException as error:
         _fail(error.format_message(), WRONG_USAGE)
+    except MemoryError:
+        _fail("not enough memory for a network of this size; fewer neurons, lanes or replicas would fit", WRONG_USAGE)
     except (DivergedError, RunError) as error:
         _fail(error, FAILED)
     except NeurosimError as error:
@@ -28,6 +32,10 @@ def main(arguments=None):
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(FAILED)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what could not be written is lost: nothing is left to flush at exit
+        _fail(f"{error.filename or 'output'}: {error.strerror}", FAILED)
 
 
 def _fail(message, status):
@@ -62,6 +70,7 @@ def _quiet():
     import brian2
 
     brian2.BrianLogger.log_level_warn()
+    brian2.BrianLogger.suppress_name("unused_brian_object")  # what is refused is never simulated
 
 
 def _models():
@@ -152,6 +161,8 @@ def run(model, data, settings, seed, replicas, lanes, epochs, limit, out, force,
     if target not in ("numpy", "cython"):
         raise unknown("target", target, ("numpy", "cython"))
     _quiet()
+    if out is not None and not str(out).strip("."):
+        raise ParameterError("--out: a folder of its own is needed, as runs/first")
     chosen = _settings(settings) | {
         name: value
         for name, value in (("replicas", replicas), ("lanes", lanes), ("epochs", epochs))
@@ -164,7 +175,12 @@ def run(model, data, settings, seed, replicas, lanes, epochs, limit, out, force,
     asked = next(iter(experiment.presets)) if data is None else data
     values = experiment.resolve(asked, chosen)
     examples = datasets.load(asked)
-    if examples.name != asked:
+    if examples.name not in experiment.presets:
+        inputs = examples.train_images.shape[1]
+        near = experiment.preset_for(examples.name, inputs)
+        print(f"note      no constants are known for {examples.name}: those for {near} are used, see neurosim show")
+        values = experiment.resolve(examples.name, chosen, inputs)
+    elif examples.name != asked:
         values = experiment.resolve(examples.name, chosen)
     if limit is not None:
         examples = examples.limit(limit)

@@ -278,6 +278,12 @@ def load(name_or_folder, download=False):
     n_classes = published.n_classes
     if not named and published.arrays is mnist_arrays:
         n_classes = 1 + int(max(train_labels.max(), test_labels.max()))
+        seen = len(np.unique(train_labels))
+        if 3 * seen < n_classes:  # a few may be missing from a small set, not most
+            raise DataError(
+                f"{folder}: labels go up to {n_classes - 1}, but the training images show only {seen} classes; "
+                "classes must be 0, 1, 2 ...: is a label wrong?"
+            )
     source = f"{published.title if named else 'files named as in ' + published.title}, {folder}; {note}"
     shape = train.shape[1:]
     return DataSet(name, _scaled(train), train_labels, _scaled(test), test_labels, n_classes, shape, source)

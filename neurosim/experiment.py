@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
 from brian2.units import allunits, stdunits
 from brian2.units.fundamentalunits import Quantity, have_same_dimensions
 
@@ -133,7 +134,7 @@ def plain(value):
 RUN = (
     Parameter("lanes", 1, "ours: the changes of all lanes are summed", "inputs side by side", "inputs", low=1),
     Parameter("replicas", 1, "ours", "independent networks side by side", "networks", low=1),
-    Parameter("epochs", 1, "ours", "passes through the training examples", "passes", low=1),
+    Parameter("epochs", 1, "ours", "passes through the training examples", "passes", low=1, high=10**6),
 )
 
 
@@ -157,9 +158,13 @@ class Expect:
 
 @dataclass(frozen=True)
 class Preset:
-    """What an experiment sets differently for one data set: values by name, each with its source."""
+    """What an experiment sets differently for one data set: values by name, each with its source.
+
+    ``inputs`` is the data set's number of inputs: data without a preset get the one that is nearest in that.
+    """
 
     values: MappingProxyType
+    inputs: int
     duration: str
     expect: Expect | None = None
 
@@ -201,19 +206,24 @@ class Experiment:
     texts: MappingProxyType = field(default_factory=dict)
     figures: tuple = ()
 
-    def parameters_for(self, data_name):
-        """Return all parameters, name to Parameter, with the data set's preset as defaults.
+    def preset_for(self, data_name, inputs=None):
+        """Return the name of the preset for a data set: its own, or the one that is nearest in the number of inputs."""
+        if data_name in self.presets:
+            return data_name
+        if inputs is None:
+            return next(iter(self.presets))
+        return min(self.presets, key=lambda name: abs(np.log(self.presets[name].inputs / inputs)))
 
-        A data set that the experiment was not made for, as a user's folder, gets the first preset's.
-        """
-        preset = self.presets.get(data_name, next(iter(self.presets.values())))
+    def parameters_for(self, data_name, inputs=None):
+        """Return all parameters, name to Parameter, with a preset's values as defaults; see :meth:`preset_for`."""
+        preset = self.presets[self.preset_for(data_name, inputs)]
         known = {p.name: p for p in (*self.parameters, *RUN)}
         for name, (value, source) in preset.values.items():
             old = known[name]
             known[name] = type(old)(**{**vars(old), "value": value, "source": source})
         return known
 
-    def resolve(self, data_name, settings):
+    def resolve(self, data_name, settings, inputs=None):
         """Return values by name: defaults for the data set with a user's settings (name to text) put in.
 
         Raises
@@ -221,7 +231,7 @@ class Experiment:
         ParameterError
             For an unknown name (with the nearest) or a wrong value.
         """
-        known = self.parameters_for(data_name)
+        known = self.parameters_for(data_name, inputs)
         values = {name: parameter.value for name, parameter in known.items()}
         for name, text in settings.items():
             if name not in known:

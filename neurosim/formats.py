@@ -126,6 +126,10 @@ def mnist_arrays(paths, contents):
             expected = {"images": "(count, rows, columns)", "labels": "(count,)"}[kind]
             found = f"found {array.dtype} {array.shape}"
             raise DataError(f"{path}: {found}, must be {kind}: uint8 {expected}; are images and labels interchanged?")
+    for k in (0, 2):
+        if len(arrays[k]) != len(arrays[k + 1]):
+            counts = f"{len(arrays[k])} images in {Path(paths[k]).name} but {len(arrays[k + 1])} labels"
+            raise DataError(f"{paths[k + 1]}: {counts}, must be as many")
     train, test = arrays[0].shape[1:], arrays[2].shape[1:]
     if train != test:
         raise DataError(f"{paths[2]}: test images are {by(test)}, must be {by(train)} as the training images are")

@@ -44,6 +44,13 @@ class NeuronType:
 
 LILLICRAP = "Lillicrap et al. 2016, Methods, 'A deep network that integrates its activity and spikes'"
 
+# The signal of error and feedback neurons: a sigmoid of their potential d, centred on 0.
+PHI = "m = 0.5 * phi_gain * tanh(0.5 * d)"
+PHI_SYMBOLS = {
+    "m": "signal sent: phi_gain (sigma(d) - 1/2) = phi_gain tanh(d / 2) / 2, a sigmoid centred on 0",
+    "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain / 4",
+}
+
 BERNOULLI_INPUT = NeuronType(
     equations="""
     x : 1
@@ -93,14 +100,13 @@ ERROR = NeuronType(
     d = target - guess : 1
     m : 1
     """,
-    update="m = 0.5 * phi_gain * tanh(0.5 * d)",
+    update=PHI,
     symbols={
         "target": "1 for the neurons of the class shown, else 0",
         "guess": "activity of the output neuron beside this one, 0 to 1",
         "d": "potential of the error neuron, target - guess (1)",
-        "m": "signal sent: phi_gain (sigma(d) - 1/2) = phi_gain tanh(d / 2) / 2, a sigmoid centred on 0",
-        "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain / 4",
-    },
+    }
+    | PHI_SYMBOLS,
     source=LILLICRAP,
 )
 
@@ -110,15 +116,14 @@ FEEDBACK = NeuronType(
     drive : 1
     m : 1
     """,
-    update="m = 0.5 * phi_gain * tanh(0.5 * d)",
+    update=PHI,
     method="exact",
     symbols={
         "d": "potential of the feedback neuron (1)",
         "drive": "weighted sum of the signals that arrive from the layer above (1)",
         "tau": "integration time constant (s)",
-        "m": "signal sent: phi_gain (sigma(d) - 1/2) = phi_gain tanh(d / 2) / 2, a sigmoid centred on 0",
-        "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain / 4",
-    },
+    }
+    | PHI_SYMBOLS,
     source=LILLICRAP,
 )
 

@@ -33,12 +33,15 @@ def draw(run, names):
         if name not in FIGURES:
             raise unknown("figure", name, FIGURES)
         with matplotlib.rc_context(dict(STYLE)):
-            figure = FIGURES[name](run)
             image = io.BytesIO()
+            try:
+                figure = FIGURES[name](run)
+            except KeyError as error:
+                raise ParameterError(f"{run.folder}: the run's files lack {error}, which {name} needs") from None
             with writing(run.folder / "figures" / f"{name}.png") as path:
                 path.parent.mkdir(exist_ok=True)
                 figure.savefig(image, format="png")
-        run.write(f"figures/{name}.png", image.getbuffer())
+        run.write(f"figures/{name}.png", image.getvalue())
         paths.append(path)
     return paths
 
@@ -57,9 +60,9 @@ def plot_potential(ax, time, potential, spikes):
     ax.vlines(at, 0.9, 0.98, color="k", linewidth=0.8, transform=ax.get_xaxis_transform())
 
 
-def plot_band(ax, x, values, label, color, scale=1.0):
-    """Draw the mean over replicas of ``values`` (points, replicas) with its 95 % interval."""
-    intervals = [mean_interval(scale * row) for row in values]
+def plot_band(ax, x, values, label, color, scale=1.0, within=(-np.inf, np.inf)):
+    """Draw the mean over replicas of ``values`` (points, replicas) with its 95 % interval, cut at ``within``."""
+    intervals = [mean_interval(scale * row, within=within) for row in values]
     marker = "o" if len(x) <= 30 else None
     ax.plot(x, [i.mean for i in intervals], label=label, color=color, marker=marker, markersize=3)
     if values.shape[1] > 1:
@@ -143,14 +146,18 @@ def learning(run):
     for split, label, color in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0")):
         chosen = metrics["split"] == split
         epochs = np.unique(metrics["epoch"][chosen])
+        if chosen.sum() != len(epochs) * replicas:
+            raise ParameterError(f"{run.folder / 'metrics.csv'}: not one row for every epoch, replica and split")
         values = metrics["error"][chosen].reshape(len(epochs), replicas)
-        plot_band(ax, epochs, values, label, color, scale=100)
+        plot_band(ax, epochs, values, label, color, scale=100, within=(0, 100))
     published = run.record["published"]
     if published["data"].lower() == run.record["data"]["name"].lower():
         label = f"paper: {published['text']}"
         ax.axhline(100 * published["value"], color="k", linestyle="--", linewidth=0.8, label=label)
     if np.nanmax(metrics["error"], initial=0) > 0:
         ax.set_yscale("log", nonpositive="clip")
+    if not np.isfinite(metrics["error"]).any():
+        ax.text(0.5, 0.5, "no result yet: no presentation was over", transform=ax.transAxes, ha="center")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -200,7 +207,7 @@ def alignment(run):
     figure = _figure(run, 5.0, 3.6, "Forward weights align with random feedback")
     ax = figure.subplots()
     for k, layer in enumerate(traces["angles/layers"][0]):
-        plot_band(ax, examples, angles[:, k], f"into {layer}", f"C{k}")
+        plot_band(ax, examples, angles[:, k], f"into {layer}", f"C{k}", within=(0, 180))
     ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
     last = examples[-1] if len(examples) else 0
     above = dict(xytext=(0, 3), textcoords="offset points", ha="right", fontsize=7)

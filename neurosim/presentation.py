@@ -59,7 +59,7 @@ class Presentation(brian2.core.base.BrianObject):
         self.steps = sum(self.phases.values())
         if not self.steps:
             raise ParameterError("Presentation.phases: at least one phase is needed")
-        self._phase_of = [phase for phase, steps in self.phases.items() for _ in range(steps)]
+        self._ends = np.cumsum(list(self.phases.values()))
         self._clamps, self._gates = [], []
         self.examples = np.zeros((0, 1, 1), int)
         self.index, self.step, self._next = 0, 0, 0
@@ -138,7 +138,7 @@ class Presentation(brian2.core.base.BrianObject):
     @property
     def phase(self):
         """The phase that is going on."""
-        return self._phase_of[self.step]
+        return list(self.phases)[np.searchsorted(self._ends, self.step, side="right")]
 
     @property
     def last_step(self):

@@ -157,7 +157,8 @@ class Projection(brian2.core.base.BrianObject):
             values = np.empty(shape, self.source.precision)
             for replica in range(shape[0]):
                 child = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, replica))
-                values[replica] = weights.draw(shape[1:], np.random.default_rng(child))
+                with np.errstate(over="ignore"):  # what is too large for the precision is named below
+                    values[replica] = weights.draw(shape[1:], np.random.default_rng(child))
             dimension = weights.dimension
         else:
             try:

@@ -62,7 +62,7 @@ class Guard(_AtEnd):
         raise DivergedError(
             f"{population.name}.{variable} is {values.ravel()[wrong[0]]} at t = {time}: neuron {neuron}, "
             f"replica {replica}, lane {lane} ({wrong.size} of {values.size} values are not finite); "
-            "a smaller learning rate may help"
+            "a smaller learning rate or narrower weights may help"
         )
 
 

@@ -157,7 +157,7 @@ class Run:
         flat = {key: value for key, (value, _) in arrays.items()}
         units = {UNIT + key: np.array(unit) for key, (_, unit) in arrays.items()}
         np.savez(stream, **flat, **units)
-        self.write(name, stream.getbuffer())
+        self.write(name, stream.getvalue())
 
     def write(self, name, content):
         """Write a file of the folder aside, then rename it; a RunError says what failed."""
@@ -187,6 +187,8 @@ class Run:
         try:
             with path.open(newline="") as stream:
                 rows = list(csv.DictReader(stream))
+            if any(None in row.values() for row in rows):
+                raise ParameterError(f"{path}: cut off: a row has fewer values than there are columns")
             if not rows or not COLUMNS <= set(rows[0]):
                 raise ParameterError(
                     f"{path}: not a run's metrics, which have the columns {', '.join(sorted(COLUMNS))}"

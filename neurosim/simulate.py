@@ -1,5 +1,6 @@
 """Carry out an experiment into a run's folder: build, train, write after every epoch."""
 
+import contextlib
 import time
 
 import brian2
@@ -68,7 +69,8 @@ def simulate(model, experiment, data, values, seed, folder, *, target="numpy", f
                 f"epoch {epoch.number}{'' if epoch.whole else ' (cut short)'}: "
                 f"train error {epoch.train_error.mean():.4f}, test error {epoch.test_error.mean():.4f}"
             )
-            run.set_status("running" if epoch.whole else "interrupted", progress=epoch.number)
+            whole_epochs = epoch.number if epoch.whole else epoch.number - 1
+            run.set_status("running" if epoch.whole else "interrupted", progress=whole_epochs)
         if run.record["status"] == "running":
             whole = run.record.get("progress", 0) == values["epochs"]
             run.set_status("finished" if whole else "interrupted")
@@ -78,7 +80,9 @@ def simulate(model, experiment, data, values, seed, folder, *, target="numpy", f
         raise
     except KeyboardInterrupt:
         run.set_status("interrupted")
-    except RunError:
+    except RunError as error:
+        with contextlib.suppress(RunError):
+            run.set_status("failed", reason=str(error))
         raise
     except BaseException as error:
         run.set_status("failed", reason=repr(error))
@@ -98,7 +102,8 @@ def _first_step(run, began, tell):
 
 
 def _record(model, experiment, data, values, seed, target):
-    known = experiment.parameters_for(data.name)
+    inputs = data.train_images.shape[1]
+    known = experiment.parameters_for(data.name, inputs)
     parameters = {}
     for name, parameter in known.items():
         value = values[name]
@@ -111,6 +116,7 @@ def _record(model, experiment, data, values, seed, target):
     return {
         "model": model,
         "parameters": parameters,
+        "preset": experiment.preset_for(data.name, inputs),
         "seed": seed,
         "data": {
             "name": data.name,
@@ -169,7 +175,8 @@ def summarise(experiment, data, rows):
         last = [row for row in done if row["epoch"] == max(r["epoch"] for r in done)]
         if last:
             errors = [row["error"] for row in last]
-            final[split] = {"epoch": last[0]["epoch"], "error": errors, **vars(mean_interval(errors))}
+            interval = mean_interval(errors, within=(0, 1))
+            final[split] = {"epoch": last[0]["epoch"], "error": errors, **vars(interval)}
     published = experiment.published
     return {
         "final": final,

@@ -409,7 +409,7 @@ def test_label_out_of_range_is_refused(refused, folder, tmp_path):
     (batches / CIFAR10_FILES[2]).write_bytes(bytes([3, *bytes(3072)]) + bytes([11, *bytes(3072)]))
     refused([*use(batches), "--limit", "10"], batches / CIFAR10_FILES[2], "label 1 is 11", "0..9")
     (folder / IDX_FILES[3]).write_bytes(idx(np.full(20, 250)))
-    refused(use(folder), "251", "classes", "garments")
+    refused(use(folder), "labels go up to 250", "classes", "garments")
 
 
 def test_folder_without_data_and_file_instead_of_folder_are_refused(refused, folder, tmp_path):

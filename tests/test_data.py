@@ -404,7 +404,7 @@ def test_splits_that_do_not_fit_are_refused(tmp_path, rng):
     message = refusal(load, write(tmp_path / "shape", {**contents, TEST_IMAGES: other[TEST_IMAGES]}))
     assert "test images are 5x3, must be 3x5" in message
     message = refusal(load, write(tmp_path / "length", {**contents, LABELS: other[LABELS]}))
-    assert "train split: 12 images but 11 labels" in message
+    assert "12 images in train-images-idx3-ubyte but 11 labels" in message and LABELS in message
 
 
 def test_a_name_promises_what_was_published(tmp_path, rng, tiny, cache):

@@ -131,8 +131,8 @@ def experiment():
         Parameter("tau", 5 * ms, "Table 1", "time constant", above=0),
     )
     presets = {
-        "digits": Preset({"rate": (0.3, "ours: by search"), "lanes": (50, "ours")}, "1 s"),
-        "mnist": Preset({"epochs": (20, "ours")}, "1 min"),
+        "digits": Preset({"rate": (0.3, "ours: by search"), "lanes": (50, "ours")}, 64, "1 s"),
+        "mnist": Preset({"epochs": (20, "ours")}, 784, "1 min"),
     }
     return Experiment(
         "toy", "a toy", parameters, presets, build=None, published=Published(0.1, "10 %", "MNIST", "Fig. 1")
@@ -183,3 +183,10 @@ def test_every_default_of_a_model_reads_back_from_its_own_text(experiment):
         for name, known in experiment.parameters_for(data_name).items():
             assert known.read(plain(known.value)) == known.value, name
             assert known.source and known.meaning, name
+
+
+def test_data_without_a_preset_get_the_one_nearest_in_inputs(experiment):
+    assert experiment.preset_for("mnist", 64) == "mnist", "its own comes first"
+    assert [experiment.preset_for("mine", inputs) for inputs in (1, 100, 700, 3072)] == ["digits"] * 2 + ["mnist"] * 2
+    assert experiment.resolve("mine", {}, 784)["epochs"] == 20
+    assert experiment.preset_for("mine") == "digits", "the first, where the number of inputs is not known yet"

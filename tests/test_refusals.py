@@ -1,12 +1,17 @@
 """What does not fit is refused where it is given, in one line, and not in the middle of a run."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from brian2 import Clock, ms
 
 import neurosim
 from neurosim import EquationError, ParameterError, Population, Presentation, Projection, Uniform
+from neurosim.analysis import mean_interval
 from neurosim.neurons import NeuronType
+from neurosim.runs import Run
 
 SPIKES = NeuronType("s : 1", spike="s")
 DRIVEN = NeuronType("drive : 1\nm : 1")
@@ -96,3 +101,38 @@ def test_one_seed_sequence_gives_the_same_weights_twice():
 def test_every_public_name_is_there():
     for name in neurosim.__all__:
         assert getattr(neurosim, name) is not None
+
+
+def test_disk_that_fills_up_ends_the_run_as_failed_with_one_line(tmp_path):
+    """In a process of its own, with a limit on the size of files: weights.npz does not fit any more."""
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY)); "
+    code += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from neurosim.cli import main; main()"
+    run = ["run", "lillicrap_2016.spiking", "--replicas", "1", "--epochs", "1", "--limit", "100"]
+    found = subprocess.run(
+        [sys.executable, "-c", code, *run, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1, "not a crash"
+    assert found.stderr.splitlines()[-1].startswith("neurosim: ") and "weights.npz" in found.stderr
+    assert "Traceback" not in found.stderr
+    record = Run.open(tmp_path / "run").record
+    assert record["status"] == "failed" and "weights.npz" in record["reason"]
+
+
+def test_ctrl_c_while_brian2_loads_is_one_line():
+    """The command line is there before anything heavy is loaded."""
+    code = "import sys, neurosim.cli; sys.exit(any(name in sys.modules for name in ('numpy', 'brian2')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_output_that_cannot_be_written_is_one_line():
+    code = "from neurosim.cli import main; main(['list'])"
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert found.returncode == 1 and len(found.stderr.splitlines()) == 1, found.stderr
+
+
+def test_interval_of_an_error_ends_where_errors_do():
+    found = mean_interval([0.01, 0.3], within=(0, 1))
+    assert found.low == 0 < found.mean < found.high == 1
