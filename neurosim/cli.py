@@ -173,15 +173,13 @@ def run(model, data, settings, seed, replicas, lanes, epochs, limit, out, force,
     from neurosim.simulate import simulate
 
     asked = next(iter(experiment.presets)) if data is None else data
-    values = experiment.resolve(asked, chosen)
+    experiment.resolve(asked, chosen)  # say what is wrong with a parameter before data are read
     examples = datasets.load(asked)
-    if examples.name not in experiment.presets:
-        inputs = examples.train_images.shape[1]
-        near = experiment.preset_for(examples.name, inputs)
+    inputs = examples.train_images.shape[1]
+    near = experiment.preset_for(examples.name, inputs)
+    if near != examples.name:
         print(f"note      no constants are known for {examples.name}: those for {near} are used, see neurosim show")
-        values = experiment.resolve(examples.name, chosen, inputs)
-    elif examples.name != asked:
-        values = experiment.resolve(examples.name, chosen)
+    values = experiment.resolve(examples.name, chosen, inputs)
     if limit is not None:
         examples = examples.limit(limit)
     folder = out or new_folder(full, examples.name)
@@ -208,8 +206,11 @@ def _bar(values, examples):
     """Show a progress bar with epoch, error and time left; yields what training calls after every presentation."""
     from tqdm.auto import tqdm
 
+    from neurosim.training import presentations_an_epoch, presentations_of_a_test
+
     lanes, epochs = values["lanes"], values["epochs"]
-    total = epochs * (len(examples.train_labels) // lanes + -(-len(examples.test_labels) // lanes))
+    shown_an_epoch = presentations_an_epoch(len(examples.train_labels), lanes)
+    total = epochs * (shown_an_epoch + presentations_of_a_test(len(examples.test_labels), lanes))
     shown = "{desc} {percentage:3.0f}% |{bar}| {elapsed} passed, {remaining} left{postfix}"
     bars, last = [], {}
 
@@ -288,8 +289,11 @@ def data_command(name):
         for each in datasets.NAMES:
             print(datasets.status(each))
         return
-    datasets.fetch(name)
-    print(datasets.status(name))
+    status = datasets.status(name)  # reads every file: once, where nothing is to be fetched
+    if not status.whole:
+        datasets.fetch(name)
+        status = datasets.status(name)
+    print(status)
 
 
 if __name__ == "__main__":

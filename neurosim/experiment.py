@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -219,8 +219,7 @@ class Experiment:
         preset = self.presets[self.preset_for(data_name, inputs)]
         known = {p.name: p for p in (*self.parameters, *RUN)}
         for name, (value, source) in preset.values.items():
-            old = known[name]
-            known[name] = type(old)(**{**vars(old), "value": value, "source": source})
+            known[name] = replace(known[name], value=value, source=source)
         return known
 
     def resolve(self, data_name, settings, inputs=None):

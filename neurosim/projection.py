@@ -194,6 +194,11 @@ class Projection(brian2.core.base.BrianObject):
         return self._weights
 
     @property
+    def rows(self):
+        """The array as stored, the rows of all replicas one after another, as the kernels take it."""
+        return self._weights.reshape(-1, self.target.n)
+
+    @property
     def scale(self):
         """A number that multiplies all stored weights: decay of all weights in one multiplication, in double."""
         return self._scale
@@ -250,12 +255,6 @@ class _Step(brian2.core.base.BrianObject):
 
     def __init__(self, projection, part, when, order):
         super().__init__(clock=projection.clock, when=when, order=order, name=f"{projection.name}_{part}")
-
-    def _full_state(self):
-        return {}
-
-    def _restore_from_full_state(self, state):
-        pass
 
 
 def _check_names(namespace, source, target, here):

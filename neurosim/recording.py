@@ -9,19 +9,12 @@ from neurosim.plasticity import kernels
 
 
 class _AtEnd(brian2.core.base.BrianObject):
-    """An object that runs at the end of every time step."""
+    """An object that runs at the end of every time step; what it records is no state that brian2 stores."""
 
     add_to_magic_network = True
 
     def __init__(self, clock, order, name):
         super().__init__(clock=clock, when="end", order=order, name=name)
-
-    # brian2's Network.store and Network.restore: what is recorded is no state of the network
-    def _full_state(self):
-        return {}
-
-    def _restore_from_full_state(self, state):
-        pass
 
 
 class Guard(_AtEnd):

@@ -117,9 +117,9 @@ class Run:
             if not path.is_file():
                 raise ParameterError(f"{folder}: no run here (run.json is missing)")
             record = json.loads(path.read_text())
+        except ParameterError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, ParameterError):
-                raise
             raise ParameterError(f"{path}: cannot be read: {error}") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT or not NEEDED <= set(record):
             raise ParameterError(f"{path}: not a run of this version of neurosim (format {FORMAT})")
@@ -197,9 +197,9 @@ class Run:
                 key: np.array([row[key] if key == "split" else float(row[key] or "nan") for row in rows])
                 for key in rows[0]
             }
-        except (TypeError, ValueError, OSError, csv.Error) as error:
-            if isinstance(error, ParameterError):
-                raise
+        except ParameterError:
+            raise
+        except (TypeError, ValueError, OSError, csv.Error):
             raise ParameterError(f"{path}: not a table of numbers") from None
 
     def arrays(self, name):

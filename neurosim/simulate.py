@@ -59,12 +59,12 @@ def simulate(model, experiment, data, values, seed, folder, *, target="numpy", f
     weight_bytes = sum(p.stored.nbytes for p in circuit.projections.values())
     run = Run.create(folder, _record(model, experiment, data, values, seed, target), force, 2 * weight_bytes + ROOM)
     run.log(f"built {model} on {data.name} in {time.monotonic() - began:.2f} s")
-    rows, angles = [], []
+    rows, epochs = [], []
     try:
         for epoch in train(circuit, data, values["epochs"], seed, _first_step(run, began, tell)):
             rows += _rows(epoch, circuit)
-            angles.append(epoch)
-            _write(run, circuit, experiment, data, rows, angles)
+            epochs.append(epoch)
+            _write(run, circuit, experiment, data, rows, epochs)
             run.log(
                 f"epoch {epoch.number}{'' if epoch.whole else ' (cut short)'}: "
                 f"train error {epoch.train_error.mean():.4f}, test error {epoch.test_error.mean():.4f}"

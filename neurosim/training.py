@@ -187,10 +187,15 @@ def presentations_an_epoch(examples, lanes):
     return examples // lanes
 
 
+def presentations_of_a_test(examples, lanes):
+    """Return how often ``lanes`` examples are shown side by side until each has been shown."""
+    return -(-examples // lanes)
+
+
 def evaluate(circuit, images, labels):
     """Show examples once with frozen weights; ``circuit.readout`` then holds errors and confusions."""
     lanes = circuit.lanes
-    count = -(-len(labels) // lanes)
+    count = presentations_of_a_test(len(labels), lanes)
     order = np.arange(count * lanes) % len(labels)
     order = np.broadcast_to(order.reshape(count, 1, lanes), (count, circuit.replicas, lanes))
     _show(circuit, images, labels, order, training=False, counted=len(labels))

@@ -85,14 +85,13 @@ class Transmission:
         (self.term,) = terms
         self.coefficient = constant(self.term.coefficient, projection.scope)
         self.pre = Factor(self.term.pre, projection.source, "_pre", projection.scope)
-        self.events = spikes_only(self.pre, projection.source)
         self.sent = None
         self.inbox = Inbox.of(projection.target, self.variable)
         if projection.one_to_one:
             self._deliver, self.plan = self._one_to_one, "one-to-one copy"
         elif projection.source.lanes > 1:
             self._deliver, self.plan = self._product, "matrix product over lanes"
-        elif self.events:
+        elif spikes_only(self.pre, projection.source):
             self._deliver, self.plan = self._rows, "event-driven: rows of the neurons that spiked"
         else:
             self._deliver, self.plan = self._dense, "matrix-vector product, all rows"
@@ -130,16 +129,14 @@ class Transmission:
             kernels.product(pre[replica], weights, out[replica], alpha=scale, beta=float(keep))
 
     def _rows(self, out, keep):
-        weights, source = self.projection.stored, self.projection.source
-        flat = weights.reshape(-1, weights.shape[2])
+        weights, source = self.projection.rows, self.projection.source
         scale = weights.dtype.type(self.coefficient * self.projection.scale)
-        kernels.deliver_rows(flat, source.spikes, source.n, scale, keep, out[:, 0])
+        kernels.deliver_rows(weights, source.spikes, source.n, scale, keep, out[:, 0])
 
     def _dense(self, out, keep):
-        weights = self.projection.stored
-        flat = weights.reshape(-1, weights.shape[2])
+        weights = self.projection.rows
         scale = weights.dtype.type(self.coefficient * self.projection.scale)
-        kernels.deliver_dense(flat, self.pre()[:, 0], scale, keep, out[:, 0])
+        kernels.deliver_dense(weights, self.pre()[:, 0], scale, keep, out[:, 0])
 
     def _one_to_one(self, out, keep):
         if keep:
@@ -220,14 +217,14 @@ class _Outer:
             kernels.outer_product(pre[replica], post[replica], weights, alpha)
 
     def _rows(self, alpha):
-        weights, source = self.projection.stored, self.projection.source
+        weights, source = self.projection.rows, self.projection.source
         change = self.post.at_end()[:, 0] * weights.dtype.type(alpha)
-        kernels.learn_rows(weights.reshape(-1, weights.shape[2]), source.spikes, source.n, change)
+        kernels.learn_rows(weights, source.spikes, source.n, change)
 
     def _dense(self, alpha):
-        weights = self.projection.stored
+        weights = self.projection.rows
         change = self.post.at_end()[:, 0] * weights.dtype.type(alpha)
-        kernels.learn_dense(weights.reshape(-1, weights.shape[2]), self.pre.at_end()[:, 0], change)
+        kernels.learn_dense(weights, self.pre.at_end()[:, 0], change)
 
 
 def spikes_only(factor, population):

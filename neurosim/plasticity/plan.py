@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import sympy
 from brian2.parsing.rendering import NumpyNodeRenderer
-from brian2.units.fundamentalunits import get_dimensions
 
 from neurosim.errors import EquationError
 from neurosim.plasticity.parse import FUNCTIONS, WEIGHT, to_text
@@ -114,15 +113,13 @@ class Factor:
     """
 
     def __init__(self, expr, population, suffix, scope):
-        text = to_text(inline(expr, scope))
-        names = sorted(s.name for s in inline(expr, scope).free_symbols)
-        self.text = text
+        expr = inline(expr, scope)
+        text, names = to_text(expr), sorted(symbol.name for symbol in expr.free_symbols)
         self.population = population
         own = {variable + suffix for variable in population.state_variables}
         self.arrays = [n for n in names if n in own and n not in scope.constants]
         self.variable = text.removesuffix(suffix) if text in self.arrays else None
-        self.is_one = expr == ONE
-        constants = {n: number(scope.constants[n]) for n in names if n in scope.constants}
+        constants = {n: float(scope.constants[n]) for n in names if n in scope.constants}
         self._key = (text, *sorted(constants.items()))
         lost = [n for n in names if n not in self.arrays and n not in constants]
         if lost:
@@ -170,12 +167,6 @@ def inline(expr, scope):
 
 
 def constant(expr, scope):
-    """Return the number that a constant expression has in base units."""
-    values = {s: number(scope.constants[s.name]) for s in expr.free_symbols}
+    """Return the number that a constant expression has in base units; its dimension was checked with the text."""
+    values = {s: float(scope.constants[s.name]) for s in expr.free_symbols}
     return float(expr.subs(values))
-
-
-def number(value):
-    """Strip a quantity to a float in base units; dimensions were checked where the text was read."""
-    get_dimensions(value)
-    return float(value)
