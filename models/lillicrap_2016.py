@@ -30,7 +30,7 @@ Digits      The paper has no such experiment; its constants are ours, from a sea
             16.7 % (eta 0.03), 9.6 % (0.1) and chance (0.3): the modulatory signal is a sum over fewer neurons.
 Expect      digits: mean test error at most 8 % over 5 replicas (neurosim run lillicrap_2016.spiking)
             MNIST: the paper reports 1.8 %; these constants give 4.8 % after 12 epochs of 100 lanes (one replica,
-            seed 1), falling slowly. Which constants were lost is not searched yet.
+            seed 1) and no less than after 10. Which constants were lost is not searched yet.
 """
 
 import numpy as np
