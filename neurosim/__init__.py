@@ -10,6 +10,7 @@ _HOMES = {
     "DivergedError": "errors",
     "EquationError": "errors",
     "Guard": "recording",
+    "Kernel": "plasticity.learn",
     "NeurosimError": "errors",
     "ParameterError": "errors",
     "Population": "population",
@@ -19,7 +20,7 @@ _HOMES = {
     "Uniform": "projection",
     "Window": "recording",
 }
-_MODULES = ("analysis", "data", "neurons", "plots", "training")
+_MODULES = ("analysis", "connectivity", "data", "neurons", "plots", "training")
 __all__ = sorted([*_HOMES, *_MODULES])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from neurosim.errors import ParameterError
 
 
-def check_fits(shape, dtype, what):
+def check_fits(shape, dtype, what, smaller="; fewer neurons, lanes or replicas would fit"):
     """Refuse an array that is larger than the machine's memory, before it is made.
 
     Parameters
@@ -19,6 +19,8 @@ def check_fits(shape, dtype, what):
         Of its elements.
     what : str
         What the array is, for the message.
+    smaller : str
+        What would be smaller, for the message.
 
     Raises
     ------
@@ -34,5 +36,5 @@ def check_fits(shape, dtype, what):
         size = " x ".join(map(str, shape))
         raise ParameterError(
             f"{what}: {size} values need {needed / 1e9:.3g} GB, more memory than the machine has "
-            f"({there / 1e9:.3g} GB); fewer neurons, lanes or replicas would fit"
+            f"({there / 1e9:.3g} GB){smaller}"
         )

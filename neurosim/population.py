@@ -1,5 +1,7 @@
 """Population: a brian2 NeuronGroup with replicas, lanes and a place in the sweep."""
 
+import re
+
 import brian2
 import numpy as np
 from brian2.core.functions import Function
@@ -120,6 +122,12 @@ class Population(brian2.NeuronGroup):
         """Names of the variables that hold one value a neuron."""
         names = self.equations.diff_eq_names | self.equations.parameter_names
         return sorted(name for name in names if not self.variables[name].scalar)
+
+    def set_from_outside(self, variable):
+        """Say whether a variable changes only when something outside of the equations sets it, as a clamp does."""
+        assigned = re.search(rf"^\s*{variable}\s*[-+*/]?=", self.model.update, re.M)
+        received = variable in self.__dict__.get("_inboxes", {})
+        return variable in self.equations.parameter_names and not assigned and not received
 
     @property
     def expressions(self):

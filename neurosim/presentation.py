@@ -1,11 +1,32 @@
 """Presentation: one input (and target) after another inside one run, each held for a time cut into phases."""
 
+from dataclasses import dataclass
+
 import brian2
 import numpy as np
 from brian2 import ms
-from brian2.units.fundamentalunits import DimensionMismatchError, Quantity, fail_for_dimension_mismatch
+from brian2.units.fundamentalunits import (
+    DimensionMismatchError,
+    Quantity,
+    fail_for_dimension_mismatch,
+    get_unit_for_display,
+)
 
 from neurosim.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class PhaseEnd:
+    """The end of a phase, as an event for a rule: ``when=presentation.end("nudged")``; true in its last step."""
+
+    presentation: object
+    phase: str
+
+    def __call__(self):
+        return self.presentation.ends == self.phase
+
+    def __str__(self):
+        return f"the end of phase {self.phase!r}"
 
 
 class Presentation(brian2.core.base.BrianObject):
@@ -60,7 +81,10 @@ class Presentation(brian2.core.base.BrianObject):
         if not self.steps:
             raise ParameterError("Presentation.phases: at least one phase is needed")
         self._ends = np.cumsum(list(self.phases.values()))
-        self._clamps, self._gates = [], []
+        self._clamps, self._gates, self._kept = [], [], []
+        keeping = brian2.core.base.BrianObject(clock=self.clock, when="synapses", order=-1, name=f"{self.name}_keep")
+        keeping.add_to_magic_network, keeping.run = True, self._keep
+        self.contained_objects.append(keeping)
         self.examples = np.zeros((0, 1, 1), int)
         self.index, self.step, self._next = 0, 0, 0
 
@@ -102,9 +126,46 @@ class Presentation(brian2.core.base.BrianObject):
     def gate(self, projection, *phases):
         """Let a projection learn in these phases only."""
         for phase in phases:
-            if phase not in self.phases:
-                raise ParameterError(f"Presentation.gate: no phase '{phase}'; there are {', '.join(self.phases)}")
+            self._check_phase(phase, "gate")
         self._gates.append((projection, frozenset(phases)))
+
+    def end(self, phase):
+        """Return the end of a phase as an event for a rule: ``Projection(..., when=shown.end("nudged"))``."""
+        self._check_phase(phase, "end")
+        return PhaseEnd(self, phase)
+
+    def keep(self, population, variable, into, phase):
+        """Copy a variable into another of the same population at the end of a phase, before rules of that moment.
+
+        Parameters
+        ----------
+        population : Population
+            Whose variables these are.
+        variable, into : str
+            What is copied, and where to; both of one dimension.
+        phase : str
+            At the end of which phase.
+        """
+        self._check_phase(phase, "keep")
+        dimensions = population.dimensions()
+        population.view(variable), population.view(into)
+        if dimensions[variable] is not dimensions[into]:
+            raise ParameterError(
+                f"Presentation.keep: {population.name}.{variable} has the unit "
+                f"{get_unit_for_display(dimensions[variable])}, {into} has {get_unit_for_display(dimensions[into])}"
+            )
+        if population.clock is not self.clock:
+            raise ParameterError(f"Presentation.keep: {population.name} has another clock than the presentation")
+        self._kept.append((population, variable, into, phase))
+
+    def _check_phase(self, phase, method):
+        if phase not in self.phases:
+            raise ParameterError(f"Presentation.{method}: no phase '{phase}'; there are {', '.join(self.phases)}")
+
+    def _keep(self):
+        for population, variable, into, phase in self._kept:
+            if self.ends == phase:
+                population.view(into)[...] = population.view(variable)
 
     def show(self, order):
         """Show these examples next, from the first: order has the shape (presentations, (replicas,) lanes)."""
@@ -139,6 +200,11 @@ class Presentation(brian2.core.base.BrianObject):
     def phase(self):
         """The phase that is going on."""
         return list(self.phases)[np.searchsorted(self._ends, self.step, side="right")]
+
+    @property
+    def ends(self):
+        """The phase that this time step is the last of, or None."""
+        return self.phase if self.step + 1 in self._ends else None
 
     @property
     def last_step(self):

@@ -1,19 +1,40 @@
 """Projection: all synapses from one population to another: weights, transmit, rule."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import brian2
 import numpy as np
 import sympy
-from brian2.core.functions import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS
+from brian2.core.functions import Function
+from brian2.core.namespace import DEFAULT_UNITS
 from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit_for_display
+from brian2.utils.stringtools import get_identifiers
 
-from neurosim.errors import ParameterError
+from neurosim.connectivity import BACKWARDS, LIST, PAIRS, Dense
+from neurosim.errors import EquationError, ParameterError
 from neurosim.limits import check_fits
-from neurosim.plasticity.execute import Learning, Transmission
-from neurosim.plasticity.parse import Scope, parse_statement
+from neurosim.plasticity.deliver import Transmission
+from neurosim.plasticity.learn import CustomLearning, Kernel, Learning
+from neurosim.plasticity.library import Rule
+from neurosim.plasticity.parse import (
+    LANES,
+    POST,
+    PRE,
+    RESERVED,
+    STEP,
+    WEIGHT,
+    Scope,
+    declarations,
+    split,
+    statements,
+    with_subexpressions,
+)
+from neurosim.plasticity.plan import LANEWISE, place
 from neurosim.population import DELIVER, SLOTS_PER_ORDER, Population
+from neurosim.target import callable_in_text
 
 
 @dataclass(frozen=True)
@@ -39,26 +60,42 @@ class Projection(brian2.core.base.BrianObject):
     """All synapses from one population to another.
 
     In every step the projection delivers as soon as its source has updated, and learns after the sweep from the
-    values that the step has ended with. With lanes the change is the sum over lanes of the rule's right side.
+    values that the step has ended with. With lanes the change of a weight is the sum over lanes of the rule's right
+    side.
 
     Parameters
     ----------
     source, target : Population
         With the same replicas, lanes and precision.
     transmit : str
-        What the target receives: ``variable_post = sum of terms c * w * g(pre)``, summed over the source, for
-        example ``drive_post = w * s_pre``. Without ``w`` the projection is one-to-one: ``m_post = m_pre``.
-    rule : str, optional
-        How the weights change in every step: ``dw/dt = ...`` or ``w += ...`` with a sum of terms
-        ``c * g(pre) * h(post)`` and ``c * w``. Without a rule the weights stay as they are.
+        What the target receives: ``variable_post = expression``, summed over the source's neurons that are connected,
+        for example ``drive_post = w * s_pre``. Several lines deliver into several variables. Without ``w`` and
+        without a connectivity the projection is one-to-one: ``m_post = m_pre``.
+    rule : str or dict or Rule or Kernel, optional
+        How the weights change: a text for the event ``when``, or a text for each of several events. Lines are
+        ``dw/dt = ...`` (in every step, forward Euler), ``w += ...`` (also ``-=``, ``*=``, ``/=``, ``=``), variables of
+        the synapse with a unit (``trace : 1``, ``dtrace/dt = -trace / tau : 1``) and named subexpressions
+        (``hebb = s_pre * s_post : 1``). Without a rule the weights stay as they are.
     weights : Uniform or array_like or Quantity
-        Initial weights: a distribution, or a matrix (n_pre, n_post) for all replicas or (replicas, n_pre, n_post).
+        Initial weights: a distribution, or an array of the connectivity's shape, for all replicas or with one entry
+        a replica: (n_pre, n_post) for a matrix.
     seed : int or numpy.random.SeedSequence, optional
-        Decides the weights drawn; every replica draws its own.
+        Decides the weights and the connectivity drawn; every replica draws its own.
     namespace : dict
-        Constants that the texts name, with units.
+        Constants that the texts name, with units, and functions decorated with ``brian2.check_units``.
     name : str, optional
         Name of the object in brian2.
+    when : str or PhaseEnd
+        Event of the lines with ``+=`` or ``=`` of a text: "step" (every step), "pre" or "post" (a spike of the source's
+        or of the target's neuron), or ``presentation.end("nudged")``.
+    connectivity : kind of neurosim.connectivity, optional
+        Which neurons are connected; all with all if it is left out.
+    bounds : (low, high), optional
+        The weights are clipped to this range, in their unit; None leaves a side open.
+    dale : +1 or -1 or array (n_pre,) of these, optional
+        Sign of the source's neurons: their weights never cross zero.
+    signals : dict of str to (Population, str), optional
+        Global signals that the rule may name: a variable of a population of one neuron.
 
     Attributes
     ----------
@@ -66,13 +103,24 @@ class Projection(brian2.core.base.BrianObject):
         False freezes the weights.
     open : bool
         Whether the phase that is going on lets the projection learn; a Presentation sets it.
+    storage : dict of str to str
+        Where each variable of the synapse is kept: "shared" by the lanes, as the weights are; "common", one copy as
+        all lanes have the same; "summed", the sum over lanes, where only that matters; or "lanes", one a lane.
+
+    Notes
+    -----
+    Within a step, after the sweep: all rates together from the values before; then the lines of the event "step" in
+    their order, of "pre", of "post", of the ends of phases. Bounds are kept after each of these. Variables of the
+    synapse that are not ``(shared)`` exist once in every lane. A spike event in a lane changes what all lanes share:
+    ``w += x`` on spikes of the source is ``w += s_pre * x`` in every step. ``w = clip(w + x, low, high)`` adds the
+    sum over the lanes, then clips.
 
     Raises
     ------
     EquationError
         If a text cannot be read or planned, or the dimensions of its two sides differ.
     ParameterError
-        If populations or weights do not fit.
+        If populations, connectivity or weights do not fit.
 
     Examples
     --------
@@ -89,7 +137,8 @@ class Projection(brian2.core.base.BrianObject):
     add_to_magic_network = True
 
     def __init__(
-        self, source, target, transmit, rule=None, weights=None, seed=None, namespace=None, name="projection*",
+        self, source, target, transmit, rule=None, weights=None, seed=None, namespace=None, name="projection*", *,
+        when=STEP, connectivity=None, bounds=None, dale=None, signals=None,
     ):  # fmt: skip
         for word, population in (("source", source), ("target", target)):
             if not isinstance(population, Population):
@@ -106,87 +155,283 @@ class Projection(brian2.core.base.BrianObject):
                 "brian2.Clock to both"
             )
         super().__init__(clock=source.clock, when="start", order=0, name=name)
+        here = f"Projection({source.name}, {target.name})"
         self.source, self.target = source, target
         self.transmit, self.rule = transmit, rule
         self.namespace = dict(namespace or {})
         self.plastic = True
         self.open = True
-        self._scale = 1.0
-        here = f"Projection({source.name}, {target.name})"
-        self.one_to_one = "w" not in brian2.utils.stringtools.get_identifiers(transmit)
-        self._weights, dimension = None, DIMENSIONLESS
-        if not self.one_to_one:
-            self._weights, dimension = self._initial(weights, seed, here)
-        elif weights is not None or rule is not None:
-            raise ParameterError(f"{here}: a transmit without w has no weights, and so no rule")
-        elif source.n != target.n:
-            raise ParameterError(f"{here}: one-to-one needs equal sizes, got {source.n} and {target.n}")
-        _check_names(self.namespace, source, target, here)
+        self._scale, self._version = 1.0, 0
+        self.signals = _signals(signals or {}, source, here)
+        constants, functions = _namespace(self.namespace, self.signals, source, target, here)
+
+        texts = {} if rule is None or isinstance(rule, Kernel) else _events(rule, when, here)
+        lines = [line for event, text in texts.items() for line in split(text, f"{here}.rule", event)]
+        variables = declarations(lines, f"{here}.rule")
+        sent = split(transmit, f"{here}.transmit")
+        self._connect(connectivity, transmit, rule, weights, seed, here)
+        dimension = self._initial(weights, seed, here)
         self.unit = get_unit_for_display(dimension)
-        self.scope = Scope(
+
+        named = {name for text in (transmit, *texts.values()) for name in get_identifiers(text)}
+        taken = {*constants, *variables, *self.signals}
+        units = {name: unit for name, unit in DEFAULT_UNITS.items() if name in named - taken}
+        scope = Scope(
             pre=source.dimensions(),
             post=target.dimensions(),
             expressions=_suffixed(source, "_pre") | _suffixed(target, "_post"),
-            constants={**_constants(source, "_pre"), **_constants(target, "_post"), **self.namespace},
-            weight=dimension,
+            constants={**_constants(source, "_pre"), **_constants(target, "_post"), **constants, **units},
+            synapse=({WEIGHT: dimension} if self._has_weights else {}) | {n: v.dimension for n, v in variables.items()},
+            signals={name: read.dimensions()[variable] for name, (read, variable) in self.signals.items()},
+            functions=functions,
         )
-        self.transmission = Transmission(self, parse_statement(transmit, self.scope, f"{here}.transmit"), here)
+        self.scope = scope
+        learned = statements(lines, with_subexpressions(lines, scope, f"{here}.rule"), f"{here}.rule")
+        sent = statements(sent, with_subexpressions(sent, scope, f"{here}.transmit"), f"{here}.transmit")
+        if not sent:
+            raise EquationError(f"{here}.transmit: 'variable_post = ...' is needed, got {transmit.strip()!r}")
+        read = {s.name for statement in sent for s in statement.expr.free_symbols}
+        self.storage = self.kept = place(variables, learned, read & set(variables), scope, self.copies)
+        self._allocate(variables, here)
+        self.bounds = self._bounds(bounds, dale, dimension, here)
+
+        self.transmissions = [Transmission(self, statement, here) for statement in sent]
         self._delivery = _Step(self, "delivery", "groups", SLOTS_PER_ORDER * source.place + DELIVER)
-        self._delivery.run = self.transmission
-        self.learning, self._plasticity = None, None
+        self._delivery.run = self._deliver
         self.contained_objects.append(self._delivery)
+        self.learning, self._plasticity = None, None
         if rule is not None:
-            self.learning = Learning(self, parse_statement(rule, self.scope, f"{here}.rule"), here)
+            self.learning = (
+                CustomLearning(self, rule, here) if isinstance(rule, Kernel) else Learning(self, learned, here)
+            )
             self._plasticity = _Step(self, "plasticity", "synapses", 0)
             self._plasticity.run = self._learn
             self.contained_objects.append(self._plasticity)
 
+    def _connect(self, connectivity, transmit, rule, weights, seed, here):
+        """Find the layout of the synapses."""
+        named = WEIGHT in get_identifiers(transmit)
+        self.layout = None
+        if connectivity is None and not named:
+            if weights is not None or rule is not None:
+                raise ParameterError(f"{here}: a transmit without w has no weights, and so no rule")
+            if self.source.n != self.target.n:
+                raise ParameterError(
+                    f"{here}: one-to-one needs equal sizes, got {self.source.n} and {self.target.n}; another map "
+                    "without weights needs a connectivity"
+                )
+        else:
+            connectivity = Dense() if connectivity is None else connectivity
+            if not hasattr(connectivity, "layout"):
+                raise ParameterError(
+                    f"{here}.connectivity: a kind of neurosim.connectivity is needed, as Masked(mask), "
+                    f"got {type(connectivity).__name__}"
+                )
+            generator = None
+            if seed is not None:
+                root = self._root(seed, here)
+                generator = lambda replica: np.random.default_rng(_child(root, replica, 1))  # noqa: E731
+            elif type(connectivity).__name__ == "Random":
+                raise ParameterError(f"{here}.seed: the connectivity is drawn, so a seed is needed")
+            self.layout = connectivity.layout(self.source, self.target, generator, here)
+            if not named and (weights is not None or rule is not None):
+                raise ParameterError(f"{here}: a transmit without w has no weights, and so no rule")
+        self.connectivity = connectivity
+        self._has_weights = self.layout is not None and named
+        self.copies = self.source.lanes * (1 if self.layout is None else self.layout.copies)
+
+    @staticmethod
+    def _root(seed, here):
+        try:
+            return seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"{here}.seed: {error}, got {seed!r}") from None
+
     def _initial(self, weights, seed, here):
-        """Return the weights as an array (replicas, n_pre, n_post) in base units, and their dimension."""
-        shape = self.source.replicas, self.source.n, self.target.n
+        """Make the array of weights; return their dimension."""
+        self._weights = None
+        if not self._has_weights:
+            return DIMENSIONLESS
+        layout = self.layout
+        if layout.form == BACKWARDS:
+            if weights is not None:
+                raise ParameterError(f"{here}.weights: weights read backwards are {layout.projection.name}'s")
+            return layout.projection.scope.synapse[WEIGHT]
+        shape = self.source.replicas, *layout.shape
         check_fits(shape, self.source.precision, f"{here}.weights")
         if weights is None:
             raise ParameterError(f"{here}.weights: initial weights are needed, as Uniform(0.05) or a matrix")
         if hasattr(weights, "draw"):
             if seed is None:
                 raise ParameterError(f"{here}.seed: weights are drawn, so a seed is needed")
-            try:
-                root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-            except (TypeError, ValueError) as error:
-                raise ParameterError(f"{here}.seed: {error}, got {seed!r}") from None
+            root = self._root(seed, here)
             values = np.empty(shape, self.source.precision)
             for replica in range(shape[0]):
-                child = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, replica))
+                child = _child(root, replica)
                 with np.errstate(over="ignore"):  # what is too large for the precision is named below
                     values[replica] = weights.draw(shape[1:], np.random.default_rng(child))
             dimension = weights.dimension
         else:
-            try:
-                values = np.asarray(weights)
-                if values.dtype.kind not in "fiub":
-                    raise ValueError(f"their type is {values.dtype}")
-                values, dimension = values.astype(self.source.precision), get_dimensions(weights)
-            except (TypeError, ValueError) as error:
-                raise ParameterError(f"{here}.weights: a matrix of real numbers is needed: {error}") from None
-            if values.shape not in (shape, shape[1:]):
-                raise ParameterError(
-                    f"{here}.weights: the shape must be {shape[1:]} or {shape} "
-                    f"((replicas,) n_pre, n_post), got {values.shape}"
-                )
-            values = np.array(np.broadcast_to(values, shape), order="C")
+            values, dimension = self._given(weights, shape, here)
         if not np.isfinite(values).all():
             where = tuple(int(k) for k in np.argwhere(~np.isfinite(values))[0])
             raise ParameterError(f"{here}.weights: not finite at (replica, pre, post) = {where}")
-        return values, dimension
+        self._weights = np.array(values.reshape(shape[0], *layout.stored), order="C")
+        if layout.mask is not None:
+            self.rows[:] *= np.resize(layout.mask, self.rows.shape)
+        return dimension
+
+    def _given(self, weights, shape, here):
+        """Return weights given as an array, broadcast to all replicas, and their dimension."""
+        try:
+            values = np.asarray(weights)
+            if values.dtype.kind not in "fiub":
+                raise ValueError(f"their type is {values.dtype}")
+            values, dimension = values.astype(self.source.precision), get_dimensions(weights)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"{here}.weights: a matrix of real numbers is needed: {error}") from None
+        layout = self.layout
+        if layout.form == LIST:
+            if values.shape == (layout.rows, layout.columns):
+                values = values[layout.i, layout.j]
+            elif values.shape == getattr(layout, "kernel_shape", None):
+                values = values.reshape(-1)[layout.tap]
+        if values.shape not in (shape, shape[1:]):
+            meaning = " ((replicas,) n_pre, n_post)" if len(shape) == 3 else ""
+            raise ParameterError(
+                f"{here}.weights: the shape must be {shape[1:]} or {shape}{meaning}, got {values.shape}"
+            )
+        return np.array(np.broadcast_to(values, shape), order="C"), dimension
+
+    def _allocate(self, variables, here):
+        """Make the arrays of the variables that the rule declares."""
+        self._state = {}
+        for name in variables:
+            if self.layout is None or self.layout.form == BACKWARDS:
+                raise EquationError(f"{here}.rule: '{name}' needs synapses of its own")
+            shape = (self.source.replicas, *self.layout.stored)
+            smaller = ""
+            if self.kept[name] == LANEWISE:
+                each = int(np.prod(shape)) * self.source.precision.itemsize
+                smaller = (
+                    f"; '{name}' is kept in every one of {self.copies} lanes: one lane takes {each / 1e9:.3g} GB, and "
+                    "so does a variable declared (shared)"
+                )
+                shape = (shape[0], self.copies, *shape[1:])
+            check_fits(shape, self.source.precision, f"{here}.rule: '{name}'", smaller)
+            self._state[name] = np.zeros(shape, self.source.precision)
+
+    def _bounds(self, bounds, dale, dimension, here):
+        """Return the lowest and the highest weight of every row, or None."""
+        if bounds is None and dale is None:
+            return None
+        if not self._has_weights or self.layout.form == BACKWARDS:
+            raise ParameterError(f"{here}.bounds: there are no weights of its own to bound")
+        rows, precision = self.layout.rows, self.source.precision
+        low, high = np.full(rows, -np.inf), np.full(rows, np.inf)
+        if bounds is not None:
+            if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+                raise ParameterError(f"{here}.bounds: (low, high) is needed, got {bounds!r}")
+            for side, limit in zip((low, high), bounds, strict=True):
+                if limit is None:
+                    continue
+                if get_dimensions(limit) is not dimension:
+                    raise ParameterError(
+                        f"{here}.bounds: the weights have the unit {get_unit_for_display(dimension)}, the bound "
+                        f"{limit} has {get_unit_for_display(get_dimensions(limit))}"
+                    )
+                side[:] = float(limit)
+            if not low[0] <= high[0]:
+                raise ParameterError(f"{here}.bounds: the lower bound must not lie above the upper, got {bounds}")
+        if dale is not None:
+            signs = np.asarray(dale)
+            per_source = self.layout.rows == self.source.n and self.layout.form != PAIRS and self.layout.copies == 1
+            if signs.ndim and (signs.shape != (self.source.n,) or not per_source):
+                needed = f"one sign or {self.source.n} signs" if per_source else "one sign for weights that are shared"
+                raise ParameterError(f"{here}.dale: {needed} are needed, got shape {signs.shape}")
+            if not np.isin(signs, (-1, 1)).all():
+                raise ParameterError(f"{here}.dale: signs are +1 or -1, got {dale!r}")
+            low = np.where(signs > 0, np.maximum(low, 0), low)
+            high = np.where(signs < 0, np.minimum(high, 0), high)
+        low, high = low.astype(precision), high.astype(precision)
+        weights = self.stored
+        row = self.layout.i if self.layout.form == LIST else slice(0, 1) if self.layout.form == PAIRS else slice(None)
+        lowest, highest = (side[row] if self.layout.form != "matrix" else side[:, None] for side in (low, high))
+        wrong = (weights < lowest) | (weights > highest)
+        if self.layout.mask is not None:
+            wrong &= np.resize(self.layout.mask, self.rows.shape).reshape(weights.shape)
+        if wrong.any():
+            where = tuple(int(k) for k in np.argwhere(wrong)[0])
+            limits = [float(np.broadcast_to(side, weights.shape)[where]) for side in (lowest, highest)]
+            raise ParameterError(
+                f"{here}.weights: {weights[where]:.6g} at {where} lies outside of {limits[0]:g} to {limits[1]:g} "
+                "(bounds and Dale's sign)"
+            )
+        return low, high
+
+    @property
+    def transmission(self):
+        """What is delivered by the first line of the transmit."""
+        return self.transmissions[0]
 
     @property
     def w(self):
-        """The weights: a live array of shape (replicas, n_pre, n_post) in base units; write with ``w[...] = ``."""
+        """The weights: a live array in base units, (replicas, n_pre, n_post) for a matrix; write with ``w[...] = ``.
+
+        Other connectivities have other shapes after the replicas: (synapses,) in the order of ``i`` and ``j`` for
+        lists, (height, width, channels in, channels out) for a convolution, (1,) where one weight stands for all.
+        """
+        if self.layout is not None and self.layout.form == BACKWARDS:
+            read_only = self.matrix()
+            read_only.flags.writeable = False
+            return read_only
         if self._weights is None:
-            raise ParameterError(f"{self.name} is one-to-one and has no weights")
+            raise ParameterError(f"{self.name} has no weights")
         if abs(self._scale - 1) > 16 * np.finfo(self._weights.dtype).eps:  # less would be lost in rounding
             self.fold()
-        return self._weights
+        self._version += 1
+        if self.layout.shape == self.layout.stored:
+            return self._weights
+        return self._weights.reshape(len(self._weights), *self.layout.shape)
+
+    @property
+    def i(self):
+        """Index of the source neuron of every synapse of a list."""
+        return self._list().i
+
+    @property
+    def j(self):
+        """Index of the target neuron of every synapse of a list."""
+        return self._list().j
+
+    def _list(self):
+        if self.layout is None or self.layout.form != LIST:
+            raise ParameterError(f"{self.name} is kept as a matrix; only a list of synapses has indices")
+        return self.layout
+
+    def matrix(self):
+        """Return the weights as a new array (replicas, n_pre, n_post), 0 where there is no synapse."""
+        return self.layout.matrix(None if self.layout.form == BACKWARDS else self.w.reshape(self._weights.shape))
+
+    def view(self, name):
+        """Return a variable of the synapse as a live array, as it is kept (see ``storage``)."""
+        if name == WEIGHT:
+            return self.w
+        if name not in self._state:
+            known = ", ".join([WEIGHT, *self._state])
+            raise ParameterError(f"Projection.view: '{name}' is no variable of {self.name}; it has {known}")
+        return self._state[name]
+
+    def array(self, name):
+        """Return a variable as kernels take it: rows or lists of all replicas (and lanes) one after another."""
+        if self.layout.form == BACKWARDS:
+            return self.layout.projection.array(name)
+        values = self._weights if name == WEIGHT else self._state[name]
+        if self.layout.form == LIST or self.layout.form == PAIRS:
+            return values.reshape(-1, *self.layout.stored)
+        if self.kept[name] == LANEWISE:
+            return values.reshape(-1, *self.layout.stored)
+        return values.reshape(-1, self.layout.columns)
 
     @property
     def stored(self):
@@ -196,12 +441,21 @@ class Projection(brian2.core.base.BrianObject):
     @property
     def rows(self):
         """The array as stored, the rows of all replicas one after another, as the kernels take it."""
-        return self._weights.reshape(-1, self.target.n)
+        return self._weights.reshape(-1, self._weights.shape[-1])
 
     @property
     def scale(self):
         """A number that multiplies all stored weights: decay of all weights in one multiplication, in double."""
         return self._scale
+
+    @property
+    def version(self):
+        """A number that changes with the weights, or None while anybody else could be writing to them."""
+        if self.layout is not None and self.layout.form == BACKWARDS:
+            return self.layout.projection.version
+        if self._weights is None:
+            return self._version
+        return self._version if sys.getrefcount(self._weights) <= ALONE else None
 
     def decay(self, factor):
         """Multiply all weights by a number, at the cost of one multiplication."""
@@ -215,37 +469,67 @@ class Projection(brian2.core.base.BrianObject):
             self._weights *= self._weights.dtype.type(self._scale)
             self._scale = 1.0
 
+    def _deliver(self):
+        for transmission in self.transmissions:
+            transmission()
+
     def _learn(self):
         if self.plastic and self.open:
+            self._version += 1
             self.learning()
 
     def explain(self):
-        """Return the plan as text: the terms, and what each became."""
-        lines = [f"{self.source.name} -> {self.target.name}", f"  transmit  {self.transmit.strip()}"]
-        lines += [f"    {line}" for line in self.transmission.explain()]
-        if self.rule is not None:
-            lines += [f"  rule      {self.rule.strip()}"] + [f"    {line}" for line in self.learning.explain()]
+        """Return the plan as text: the terms, and what each became, with bytes and operations a step."""
+        kind = "" if self.connectivity is None else f", {type(self.connectivity).__name__}"
+        if self.layout is not None:
+            kind += f", {self.layout.synapses * self.source.replicas:,} synapses"
+        lanes = f", {self.source.lanes} lanes" if self.source.lanes > 1 else ""
+        lines = [f"{self.source.name} -> {self.target.name}{kind}{lanes}"]
+        if self._weights is not None:
+            lines.append(f"  w: {self._weights.nbytes / 1e6:.3g} MB")
+        lines += [
+            f"  {name}: kept {self.kept[name]}, {values.nbytes / 1e6:.3g} MB" for name, values in self._state.items()
+        ]
+        lines += ["  transmit"]
+        for transmission in self.transmissions:
+            lines += [f"    {transmission.text}"] + [f"      {line}" for line in transmission.explain()]
+        if self.learning is not None:
+            lines += ["  rule"] + [f"    {line}" for line in _shown(self.rule)]
+            lines += [f"      {line}" for line in self.learning.explain()]
         return "\n".join(lines)
 
     def before_run(self, run_namespace=None):
-        self.transmission.connect()
+        for transmission in self.transmissions:
+            transmission.connect()
         if self.learning:
             self.learning.connect()
         super().before_run(run_namespace)
 
     def after_run(self):
         super().after_run()
-        self.transmission.disconnect()
+        for transmission in self.transmissions:
+            transmission.disconnect()
 
     # brian2's Network.store and Network.restore
     def _full_state(self):
-        return {"w": None if self._weights is None else self.w.copy(), "sent": self.transmission.state()}
+        return {
+            "w": None if self._weights is None else self.w.reshape(self._weights.shape).copy(),
+            "state": {name: values.copy() for name, values in self._state.items()},
+            "sent": [transmission.state() for transmission in self.transmissions],
+        }
 
     def _restore_from_full_state(self, state):
         self._scale = 1.0
+        self._version += 1
         if self._weights is not None:
             self._weights[...] = state["w"]
-        self.transmission.set_state(state["sent"])
+        for name, values in state["state"].items():
+            self._state[name][...] = values
+        for transmission, sent in zip(self.transmissions, state["sent"], strict=True):
+            transmission.set_state(sent)
+
+
+ALONE = 2  # references to an array that nobody else holds: the attribute's, and the argument's of getrefcount
 
 
 class _Step(brian2.core.base.BrianObject):
@@ -257,22 +541,85 @@ class _Step(brian2.core.base.BrianObject):
         super().__init__(clock=projection.clock, when=when, order=order, name=f"{projection.name}_{part}")
 
 
-def _check_names(namespace, source, target, here):
-    """Refuse a constant whose name means something else already."""
-    taken = {"w", "i", "j", "t", "dt", "N"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
+def _child(root, replica, *more):
+    return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, replica, *more))
+
+
+def _events(rule, when, here):
+    """Return the texts of a rule by event."""
+    if isinstance(rule, Rule):
+        rule, when = rule.events, rule.when if when == STEP else when
+    if isinstance(rule, Mapping):
+        if when != STEP:
+            raise ParameterError(f"{here}.when: a rule given as texts by event has its events already, got {when!r}")
+        texts = dict(rule)
+    else:
+        texts = {when: rule}
+    for event in texts:
+        if event not in (STEP, PRE, POST) and not callable(event):
+            raise ParameterError(
+                f"{here}.when: 'step', 'pre', 'post' or the end of a phase as presentation.end('nudged') is needed, "
+                f"got {event!r}"
+            )
+    return texts
+
+
+def _shown(rule):
+    """Return a rule's text as lines."""
+    if isinstance(rule, Kernel):
+        return [f"Kernel {rule.function.__name__}"]
+    if isinstance(rule, Rule):
+        return [rule.name, *_shown(rule.events)]
+    if isinstance(rule, Mapping):
+        return [line for event, text in rule.items() for line in (f"at {event}", *_shown(text))]
+    return [line.strip() for line in rule.strip().splitlines()]
+
+
+def _signals(signals, source, here):
+    """Check global signals: ``{name: (population of one neuron, variable)}``."""
+    for name, signal in signals.items():
+        try:
+            population, variable = signal
+        except (TypeError, ValueError):
+            raise ParameterError(f"{here}.signals: '{name}' must be (population, variable), got {signal!r}") from None
+        if not isinstance(population, Population) or population.n != 1:
+            raise ParameterError(
+                f"{here}.signals: '{name}' is one number for all, a variable of a population of one neuron, got "
+                f"{f'{population.n} neurons' if isinstance(population, Population) else type(population).__name__}"
+            )
+        if (population.replicas, population.lanes) != (source.replicas, source.lanes):
+            raise ParameterError(
+                f"{here}.signals: {population.name} must have {source.replicas} replicas and {source.lanes} lanes, "
+                f"got {population.replicas} and {population.lanes}"
+            )
+        if name in RESERVED or name.endswith(("_pre", "_post")):
+            raise ParameterError(f"{here}.signals: '{name}' has a meaning of its own; give the signal another name")
+        population.view(variable)
+    return dict(signals)
+
+
+def _namespace(namespace, signals, source, target, here):
+    """Return (constants, functions); refuse a name that means something else already."""
+    taken = RESERVED | set(signals)
     taken |= {f"{name}_pre" for name in (*source.dimensions(), *source.namespace)}
     taken |= {f"{name}_post" for name in (*target.dimensions(), *target.namespace)}
+    functions = {n: f for n, f in callable_in_text(namespace).items() if isinstance(f, Function)}
+    constants = {LANES: source.lanes}
     for name, value in namespace.items():
-        if np.ndim(value) or not isinstance(value, (int, float, np.number, Quantity)):
+        if name not in functions and (np.ndim(value) or not isinstance(value, (int, float, np.number, Quantity))):
             raise ParameterError(
-                f"{here}.namespace: '{name}' must be one number, with or without a unit, got {value!r}"
+                f"{here}.namespace: '{name}' must be one number, with or without a unit, or a function with "
+                f"brian2.check_units, got {value!r}"
             )
         if name in taken:
             raise ParameterError(f"{here}.namespace: '{name}' has a meaning of its own; give the constant another name")
+        if name not in functions:
+            constants[name] = value
+    return constants, functions
 
 
 def _constants(population, suffix):
-    return {f"{name}{suffix}": value for name, value in population.namespace.items()}
+    return {f"{name}{suffix}": value for name, value in population.namespace.items() if not callable(value)}
 
 
 def _suffixed(population, suffix):

@@ -202,7 +202,7 @@ class Alignment(_AtEnd):
     def measure(self, layer):
         """Return the angle now, shape (replicas,), in degrees."""
         feedback, forward = self.paths[layer]
-        signal = feedback.transmission.pre()
+        signal = feedback.transmission.signal()
         sent = np.empty((*signal.shape[:2], feedback.target.n), signal.dtype)
         transposed = np.empty_like(sent)
         for replica in range(len(signal)):

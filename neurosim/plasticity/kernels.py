@@ -21,14 +21,38 @@ def product(a, b, out, alpha=1.0, beta=0.0):
     GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, overwrite_c=1)
 
 
-def product_transposed(a, b, out):
-    """out = a b^T, for C-ordered matrices, in place."""
-    GEMM[out.dtype](1.0, b.T, a.T, trans_a=1, beta=0.0, c=out.T, overwrite_c=1)
+def product_transposed(a, b, out, alpha=1.0, beta=0.0):
+    """out = alpha a b^T + beta out, for C-ordered matrices, in place."""
+    GEMM[out.dtype](alpha, b.T, a.T, trans_a=1, beta=beta, c=out.T, overwrite_c=1)
 
 
-def outer_product(a, b, out, alpha):
-    """out += alpha a^T b, for C-ordered matrices with one row a lane, in place."""
-    GEMM[out.dtype](alpha, b.T, a.T, beta=1.0, c=out.T, trans_b=1, overwrite_c=1)
+def outer_product(a, b, out, alpha, beta=1.0):
+    """out = beta out + alpha a^T b, for C-ordered matrices with one row a lane, in place."""
+    GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, trans_b=1, overwrite_c=1)
+
+
+@njit(cache=True, fastmath=FAST)
+def deliver_list_backwards(weights, indptr, index, post, scale, keep, out):
+    """out[l, i] = scale * sum over the synapses s of i of weights[s] * post[l, index[s]] (+ out[l, i])."""
+    for lane in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            total = weights.dtype.type(0)
+            for s in range(indptr[i], indptr[i + 1]):
+                total += weights[s] * post[lane, index[s]]
+            out[lane, i] = scale * total + (out[lane, i] if keep else 0)
+
+
+@njit(cache=True)
+def gather_patches(patches, taps, keep, out):
+    """out[l, i] = sum of the entries of all patches that lie on i (+ out[l, i]); taps out of range are dropped."""
+    positions, n = taps.shape[0], out.shape[1]
+    for lane in range(out.shape[0]):
+        if not keep:
+            out[lane, :] = 0
+        for position in range(positions):
+            for k in range(taps.shape[1]):
+                if taps[position, k] < n:
+                    out[lane, taps[position, k]] += patches[lane * positions + position, k]
 
 
 @njit(cache=True, fastmath=FAST)

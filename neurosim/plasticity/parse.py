@@ -1,17 +1,19 @@
-"""Read the text of a transmit or a rule: statement, names, dimensions.
+"""Read the text of a transmit or a rule: declarations, statements, names, dimensions.
 
-A text names variables of the source (``_pre``) and of the target (``_post``), the weight ``w`` and constants
-with units; nothing else exists for it.
+A text names variables of the source (``_pre``) and of the target (``_post``), the weight ``w`` and the variables of
+the synapse that it declares, signals declared global, and constants with units; nothing else exists for it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 import sympy
 from brian2.core.functions import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS
 from brian2.core.variables import Constant
+from brian2.equations.equations import EquationError as BrianEquationError
+from brian2.equations.equations import dimensions_and_type_from_string
 from brian2.parsing.expressions import parse_expression_dimensions
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
 from brian2.units.fundamentalunits import (
@@ -25,8 +27,16 @@ from brian2.utils.stringtools import get_identifiers
 from neurosim.errors import EquationError
 
 WEIGHT = "w"
-STATEMENT = re.compile(r"\s*(?P<target>d(?P<diff>\w+)\s*/\s*dt|\w+)\s*(?P<op>\+=|=)\s*(?P<expr>.+?)\s*$", re.S)
+LANES = "lanes"
+RATE, STEP, PRE, POST = "rate", "step", "pre", "post"  # events; the end of a phase is an object of its own
+STATEMENT = re.compile(
+    r"(?:d(?P<diff>\w+)\s*/\s*dt|(?P<target>\w+))\s*(?P<op>[-+*/]?=)\s*(?P<expr>[^=:][^:]*?)\s*(?::\s*(?P<unit>[^:]+))?",
+    re.S,
+)
+DECLARATION = re.compile(r"(?P<target>\w+)\s*:\s*(?P<unit>[^:]+)")
+UNIT = re.compile(r"(?P<unit>[^()]*(?:\([^()]*\)[^()]*)*?)\s*(?:\((?P<flag>[a-z ]+)\))?")
 SECOND = get_dimensions(ms)
+RESERVED = {"i", "j", "t", "dt", "N", "xi", "lanes", "w"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
 
 # The functions of brian2's language that a text may use, in NumPy.
 FUNCTIONS = {
@@ -40,36 +50,57 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Scope:
-    """What a text may name: dimensions and expressions of both populations, constants, and the weight's dimension.
+    """What a text may name, with dimensions.
 
     Parameters
     ----------
     pre, post : mapping of str to Dimension
         Variables of the source and of the target.
-    expressions : mapping of str to str
+    expressions : mapping of str to sympy expression
         The populations' own expressions under their suffixed names (``psi_post``), already in suffixed names.
     constants : mapping of str to Quantity or float
         Constants of the text and, suffixed, of the two populations.
-    weight : Dimension
-        Dimension of the weights.
+    synapse : mapping of str to Dimension
+        The weight, if there is one, and the variables that the rule declares.
+    signals : mapping of str to Dimension
+        Signals declared global.
+    functions : mapping of str to Function
+        The user's own functions, as brian2 functions.
+    named : mapping of str to (sympy expression, Dimension)
+        The text's own subexpressions.
     """
 
     pre: MappingProxyType
     post: MappingProxyType
     expressions: MappingProxyType
     constants: MappingProxyType
-    weight: object
+    synapse: MappingProxyType
+    signals: MappingProxyType = field(default_factory=dict)
+    functions: MappingProxyType = field(default_factory=dict)
+    named: MappingProxyType = field(default_factory=dict)
 
     def dimension(self, name):
         """Return the dimension of a name, or None if the text may not use it."""
-        if name == WEIGHT:
-            return self.weight
+        for known in (self.synapse, self.signals):
+            if name in known:
+                return known[name]
+        if name in self.named:
+            return self.named[name][1]
         for suffix, known in (("_pre", self.pre), ("_post", self.post)):
             if name.endswith(suffix) and name.removesuffix(suffix) in known:
                 return known[name.removesuffix(suffix)]
         if name in self.constants:
             return get_dimensions(self.constants[name])
         return None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of every synapse that a rule declares; ``shared`` by the lanes, as the weight is, or not."""
+
+    name: str
+    dimension: object
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -80,55 +111,160 @@ class Statement:
     target: str
     operator: str
     expr: sympy.Expr
+    event: object = STEP
 
 
-def parse_statement(text, scope, where):
-    """Read one statement and check its names and dimensions.
+@dataclass(frozen=True)
+class Line:
+    """One line of a text, cut into its parts and not yet understood."""
 
-    Parameters
-    ----------
-    text : str
-        For example ``dw/dt = eta * s_pre * psi_post * m_post - decay * w`` or ``drive_post = w * s_pre``.
-    scope : Scope
-        What the text may name.
-    where : str
-        Words for an error message, as ``Projection(x, h).rule``.
+    text: str
+    target: str
+    operator: str  # "d/dt", "=", "+=", "-=", "*=", "/=" or "" for a bare declaration
+    expression: str
+    unit: str | None
+    event: object
 
-    Returns
-    -------
-    Statement
+
+def split(text, where, event=STEP):
+    """Cut a text into lines; comments go, and a line goes on while a parenthesis is open.
 
     Raises
     ------
     EquationError
-        If the text is not a statement, names something that does not exist here, or its sides differ in dimension.
+        If a line is neither a statement nor a declaration.
     """
-    match = STATEMENT.match(text)
-    if not match or "\n" in match["expr"].strip():
-        raise EquationError(f"{where}: one statement 'variable = expression' is needed, got {text.strip()!r}")
-    target, operator, expression = match["diff"] or match["target"], match["op"], match["expr"]
+    if not isinstance(text, str):
+        raise EquationError(f"{where}: a text is needed, got {type(text).__name__}")
+    pieces, depth = [], 0
+    for raw in text.splitlines():
+        line = raw.split("#", 1)[0].strip()
+        if not line:
+            continue
+        if depth > 0:
+            pieces[-1] += " " + line
+        else:
+            pieces.append(line)
+        depth = pieces[-1].count("(") - pieces[-1].count(")")
+    if not pieces:
+        raise EquationError(f"{where}: the text has no statement")
+    return [_line(piece, where, event) for piece in pieces]
+
+
+def _line(piece, where, event):
+    match = STATEMENT.fullmatch(piece)
+    if match is None:
+        bare = DECLARATION.fullmatch(piece)
+        if bare is None:
+            raise EquationError(f"{where}: a statement 'variable = expression' is needed, got {piece!r}")
+        return Line(piece, bare["target"], "", "", bare["unit"].strip(), event)
+    operator = match["op"]
     if match["diff"]:
         if operator != "=":
-            raise EquationError(f"{where}: a rate is set with '=', got {text.strip()!r}")
-        operator = "d/dt"
+            raise EquationError(f"{where}: a rate is set with '=', got {piece!r}")
+        operator, event = "d/dt", RATE
+    return Line(piece, match["diff"] or match["target"], operator, match["expr"], match["unit"], event)
+
+
+def declarations(lines, where):
+    """Return the variables that lines declare, ``{name: Variable}``: those with a unit that are no subexpression.
+
+    Raises
+    ------
+    EquationError
+        If a name is reserved or declared twice, or a unit cannot be read.
+    """
+    found = {}
+    for line in lines:
+        if line.unit is None or line.operator == "=":
+            continue
+        if line.operator not in ("", "d/dt"):
+            raise EquationError(f"{where}: a unit belongs to a declaration or a rate, got {line.text!r}")
+        dimension, flag = _unit(line.unit, where)
+        if line.target == WEIGHT:
+            raise EquationError(f"{where}: w has the unit of the initial weights and is not declared: {line.text!r}")
+        _check_new(line.target, found, where)
+        if flag not in (None, "shared"):
+            raise EquationError(f"{where}: the only flag of a variable is (shared), got ({flag}) in {line.text!r}")
+        found[line.target] = Variable(line.target, dimension, flag == "shared")
+    return found
+
+
+def _check_new(name, found, where):
+    if name in RESERVED or name.endswith(("_pre", "_post")):
+        raise EquationError(f"{where}: '{name}' is reserved; give the variable of the synapse another name")
+    if name in found:
+        raise EquationError(f"{where}: '{name}' is declared twice")
+
+
+def _unit(text, where):
+    match = UNIT.fullmatch(text.strip())
     try:
-        names = get_identifiers(expression) - set(DEFAULT_FUNCTIONS)
-        expr = str_to_sympy(expression)
-    except (SyntaxError, ValueError, TypeError) as error:
-        raise EquationError(f"{where}: cannot read {expression!r}: {error}") from None
-    foreign = (get_identifiers(expression) & set(DEFAULT_FUNCTIONS)) - set(FUNCTIONS)
+        if match is None:
+            raise ValueError("not a unit")
+        return dimensions_and_type_from_string(match["unit"].strip())[0], match["flag"]
+    except (ValueError, SyntaxError, TypeError, NameError, AttributeError, BrianEquationError) as error:
+        raise EquationError(f"{where}: cannot read the unit {text!r}: {error}") from None
+
+
+def with_subexpressions(lines, scope, where):
+    """Return the scope with the lines' named subexpressions (``g = s_pre * h_post : 1``), in the order of the text."""
+    for line in lines:
+        if line.operator == "=" and line.unit is not None:
+            dimension, flag = _unit(line.unit, where)
+            if flag:
+                raise EquationError(f"{where}: a subexpression has no flag, got {line.text!r}")
+            _check_new(line.target, (*scope.synapse, *scope.named, *scope.constants, *scope.signals), where)
+            expr = read_expression(line.expression, dimension, scope, where, line.text)
+            scope = replace(scope, named={**scope.named, line.target: (expr, dimension)})
+    return scope
+
+
+def statements(lines, scope, where):
+    """Return the statements of the lines, their names and dimensions checked, subexpressions put in.
+
+    ``x -= y`` becomes ``x += -(y)``, ``x *= y`` and ``x /= y`` become changes of x.
+
+    Raises
+    ------
+    EquationError
+        If a statement names something that does not exist here, or its sides differ in dimension.
+    """
+    found = []
+    for line in lines:
+        if line.operator == "" or (line.operator == "=" and line.unit is not None):
+            continue
+        left = scope.dimension(line.target)
+        if left is None or line.target in scope.named:
+            raise EquationError(f"{where}: {_unknown(line.target, scope)}")
+        operator, target = line.operator, sympy.Symbol(line.target, real=True)
+        wanted = left / SECOND if operator == "d/dt" else get_dimensions(1) if operator in ("*=", "/=") else left
+        expr = read_expression(line.expression, wanted, scope, where, line.text)
+        if operator == "-=":
+            operator, expr = "+=", -expr
+        elif operator in ("*=", "/="):
+            operator, expr = "+=", target * expr - target if operator == "*=" else target / expr - target
+        found.append(Statement(line.text, line.target, operator, expr, line.event))
+    return found
+
+
+def read_expression(text, dimension, scope, where, line):
+    """Return an expression as sympy reads it, after its names and its dimension were checked."""
+    try:
+        names = get_identifiers(text) - set(DEFAULT_FUNCTIONS) - set(scope.functions)
+        expr = str_to_sympy(text)
+    except (SyntaxError, ValueError, TypeError, NotImplementedError) as error:
+        raise EquationError(f"{where}: cannot read {text!r}: {error}") from None
+    foreign = (get_identifiers(text) & set(DEFAULT_FUNCTIONS)) - set(FUNCTIONS)
     if foreign:
         raise EquationError(f"{where}: {', '.join(sorted(foreign))} cannot be used here; there are {_functions()}")
     if expr.has(sympy.zoo, sympy.nan, sympy.oo):
-        raise EquationError(f"{where}: {expression!r} is not finite")
-    for name in sorted(names | {target}):
+        raise EquationError(f"{where}: {text!r} is not finite")
+    for name in sorted(names):
         if scope.dimension(name) is None and name not in DEFAULT_CONSTANTS:
             raise EquationError(f"{where}: {_unknown(name, scope)}")
-    left = scope.dimension(target)
-    if operator == "d/dt":
-        left = left / SECOND
-    _check_dimensions(left, expression, names, scope, f"{where}: {text.strip()!r}")
-    return Statement(text.strip(), target, operator, expr)
+    _check_dimensions(dimension, text, names, scope, f"{where}: {line!r}")
+    return expr.subs({s: scope.named[s.name][0] for s in expr.free_symbols if s.name in scope.named})
 
 
 def _functions():
@@ -137,20 +273,24 @@ def _functions():
 
 def _unknown(name, scope):
     known = [f"{v}_pre" for v in sorted(scope.pre)] + [f"{v}_post" for v in sorted(scope.post)]
+    own = [*scope.synapse, *scope.named]
     constants = [c for c in sorted(scope.constants) if not c.endswith(("_pre", "_post"))]
-    message = f"'{name}' does not exist here; the text may name w, {', '.join(known)}"
+    message = f"'{name}' does not exist here; the text may name {', '.join([*own, *known])}"
+    message += f", the signals {', '.join(scope.signals)}" if scope.signals else ""
     message += f" and the constants {', '.join(constants)}" if constants else " and constants given in namespace"
     if name in ("i", "j"):
         message += ". A rule sees only its own two neurons, never an index"
+    elif not name.endswith(("_pre", "_post")) and not scope.signals:
+        message += ". A signal that is one number for all is declared: signals={'" + name + "': (population, 'r')}"
     return message
 
 
 def _check_dimensions(left, expression, names, scope, where):
     variables = {n: Constant(n, value=1.0, dimensions=scope.dimension(n)) for n in names if n not in DEFAULT_CONSTANTS}
-    variables |= DEFAULT_FUNCTIONS | {n: c for n, c in DEFAULT_CONSTANTS.items() if n in names}
+    variables |= DEFAULT_FUNCTIONS | dict(scope.functions) | {n: c for n, c in DEFAULT_CONSTANTS.items() if n in names}
     try:
         right = parse_expression_dimensions(expression, variables)
-    except DimensionMismatchError as error:
+    except (DimensionMismatchError, TypeError, ValueError, SyntaxError) as error:
         raise EquationError(f"{where}: {' '.join(str(error).split())}") from None
     if right is not left:
         raise EquationError(

@@ -1,86 +1,105 @@
-"""Plan a right-hand side: a sum of terms c f(w) g(pre) h(post).
+"""Plan a right-hand side: a sum of terms c f(w) g(pre) h(post), and where the synapse's variables are kept.
 
-Summed over lanes, g(pre) h(post) is one matrix product; a term that is linear in ``w`` alone is a number that
-multiplies every weight. Terms with the same factor on one side are joined, so that
-``s_pre * (a_post + b_post)`` costs one product however it is written.
+Summed over lanes, g(pre) h(post) is one matrix product; f(w) is elementwise. Terms with the same factor on one side
+are joined, so that ``s_pre * (a_post + b_post)`` costs one product however it is written. What mixes the two sides,
+as ``tanh(v_pre - v_post)``, is kept as a mixed factor, to be evaluated synapse by synapse.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 import sympy
 from brian2.parsing.rendering import NumpyNodeRenderer
 
 from neurosim.errors import EquationError
-from neurosim.plasticity.parse import FUNCTIONS, WEIGHT, to_text
+from neurosim.plasticity.parse import FUNCTIONS, POST, PRE, WEIGHT, to_text
 
 ONE = sympy.Integer(1)
+EXISTS = sympy.Symbol("exists_pre", real=True)  # 1 where a window of a convolution lies on the image, 0 beyond its edge
+MAX_TERMS = 200  # of an expanded product; what has more is evaluated synapse by synapse
+SHARED, COMMON, SUMMED, LANEWISE = "shared", "common", "summed", "lanes"
 
 
 @dataclass(frozen=True)
 class Term:
-    """One term: ``coefficient * weight * pre * post``; each factor depends on its own side only."""
+    """One term: ``coefficient * weight * pre * post * mixed``; each of the first four depends on its own side only."""
 
     coefficient: sympy.Expr
     weight: sympy.Expr
     pre: sympy.Expr
     post: sympy.Expr
+    mixed: sympy.Expr = ONE
 
     def __str__(self):
-        return " * ".join(to_text(f) for f in (self.coefficient, self.weight, self.pre, self.post) if f != ONE) or "1"
+        factors = self.coefficient, self.weight, self.pre, self.post, self.mixed
+        return " * ".join(readable(f) for f in factors if f not in (ONE, EXISTS)) or "1"
+
+    @property
+    def expr(self):
+        """The term as one expression."""
+        return self.coefficient * self.weight * self.pre * self.post * self.mixed
 
 
-def side(expr):
-    """Return which sides an expression depends on: a set of 'w', 'pre' and 'post'."""
+def readable(expr):
+    """Return an expression as text, in parentheses if it is a sum."""
+    shown = {number: sympy.Symbol(f"{float(number):.6g}") for number in expr.atoms(sympy.Float)}
+    shown[EXISTS] = ONE
+    text = to_text(expr.xreplace(shown))
+    return f"({text})" if expr.is_Add else text
+
+
+def side(expr, scope):
+    """Return which sides an expression depends on: a set of 'w' (the synapse), 'pre' and 'post'.
+
+    Global signals are counted with the target's side: they are one number for all of its neurons.
+    """
     sides = set()
     for symbol in expr.free_symbols:
         name = symbol.name
-        if name == WEIGHT:
+        if name in scope.constants:
+            continue
+        if name in scope.synapse:
             sides.add("w")
         elif name.endswith("_pre"):
             sides.add("pre")
-        elif name.endswith("_post"):
+        elif name.endswith("_post") or name in scope.signals:
             sides.add("post")
     return sides
 
 
-def separate(expr, where):
-    """Split an expression into separable terms, those with a common factor joined.
-
-    Raises
-    ------
-    EquationError
-        If a factor mixes the two sides, as ``exp(v_pre - v_post)``.
-    """
+def separate(expr, scope):
+    """Split an expression into terms, those with a common factor joined."""
     terms = []
     for part in sympy.Add.make_args(expr):
-        terms += _separate_product(part, where)
-    return _join(_join(terms, "pre", "post"), "post", "pre")
+        terms += _separate_product(part, scope)
+    plain = [term for term in terms if term.mixed == ONE]
+    joined = _join(_join(plain, "pre", "post", scope), "post", "pre", scope)
+    return joined + [term for term in terms if term.mixed != ONE]
 
 
-def _separate_product(product, where):
+def _separate_product(product, scope):
     factors = {"": ONE, "w": ONE, "pre": ONE, "post": ONE}
     mixed = []
     for factor in sympy.Mul.make_args(product):
-        sides = side(factor)
+        sides = side(factor, scope)
         if len(sides) > 1:
             mixed.append(factor)
         else:
             factors["".join(sides)] *= factor
+    together = sympy.Mul(*mixed)
     if not mixed:
         return [Term(factors[""], factors["w"], factors["pre"], factors["post"])]
-    expanded = sympy.expand(sympy.Mul(*mixed))
+    # exp(a + b) stays: as exp(a) exp(b) it overflows where the difference of large values does not
+    expanded = sympy.expand(together, power_exp=False, power_base=False, log=False)
     parts = sympy.Add.make_args(expanded)
-    if len(parts) == 1 and expanded == sympy.Mul(*mixed):
-        raise EquationError(
-            f"{where}: {to_text(mixed[0])} does not separate into a factor of the source times one of the target; "
-            "write it as a sum of products f(w) * g(pre) * h(post)"
-        )
+    if (len(parts) == 1 and expanded == together) or len(parts) > MAX_TERMS:
+        return [Term(factors[""], factors["w"], factors["pre"], factors["post"], together)]
     rest = sympy.Mul(*factors.values())
-    return [term for part in parts for term in _separate_product(rest * part, where)]
+    return [term for part in parts for term in _separate_product(rest * part, scope)]
 
 
-def _join(terms, same, other):
+def _join(terms, same, other, scope):
     """Add up the ``other`` factors of terms that agree in the weight's factor and in ``same``."""
     groups = {}
     for term in terms:
@@ -92,9 +111,92 @@ def _join(terms, same, other):
             continue
         total = sympy.Add(*(m.coefficient * getattr(m, other) for m in members))
         # the sum of the others carries the coefficients; it may have become a constant
-        coefficient, total = (total, ONE) if not side(total) else (ONE, total)
+        coefficient, total = (total, ONE) if not side(total, scope) else (ONE, total)
         joined.append(Term(coefficient=coefficient, weight=weight, **{same: kept, other: total}))
-    return joined
+    return [term for term in joined if term.coefficient != 0]
+
+
+def place(variables, statements, read, scope, lanes):
+    """Decide where each variable of the synapse is kept.
+
+    Every variable that is not shared exists once a lane. One copy is enough where nothing that differs between the
+    lanes enters it ("common"); and only the sum over the lanes is kept ("summed") where all that is done with the
+    variable is linear with factors that are the same in all lanes, as for a low-passed change or momentum.
+
+    Parameters
+    ----------
+    variables : mapping of str to Variable
+        Declared by the rule.
+    statements : list of Statement
+        Of all events.
+    read : set of str
+        Variables that a transmit reads, in every lane of its own.
+    scope : Scope
+        What the names are.
+    lanes : int
+        How many.
+
+    Returns
+    -------
+    dict of str to str
+        For every variable and for ``w``: SHARED, COMMON, SUMMED or LANEWISE.
+    """
+    kept = {name: SHARED if variable.shared else COMMON for name, variable in variables.items()}
+    kept[WEIGHT] = SHARED
+    if lanes == 1:
+        return kept
+    own = {name for name in kept if kept[name] != SHARED}
+
+    def differs(expr, per_lane):
+        return bool(side(expr, scope) & {"pre", "post"} or _names(expr) & per_lane)
+
+    common = _largest(
+        own,
+        lambda chosen: {
+            s.target
+            for s in statements
+            if s.target in chosen and (s.event in (PRE, POST) or differs(s.expr, own - chosen))
+        },
+    )
+
+    def breaks(chosen):
+        broken = chosen & read
+        for s in statements:
+            named = _names(s.expr) & chosen
+            factors = [sympy.diff(s.expr, sympy.Symbol(name, real=True)) for name in named]
+            on_spikes = s.event in (PRE, POST)
+            linear = not any(differs(f, own - common) for f in factors) and not (on_spikes and named)
+            if not linear or (s.target in own - common - chosen and named):
+                broken |= named
+            if s.target in chosen and s.operator == "=" and on_spikes:
+                broken |= {s.target}
+        return broken
+
+    summed = _largest(own - common, breaks)
+    return kept | dict.fromkeys(own - common, LANEWISE) | dict.fromkeys(summed, SUMMED)
+
+
+def _largest(chosen, broken):
+    """Return the largest part of ``chosen`` that nothing in it breaks."""
+    chosen = set(chosen)
+    while bad := broken(chosen) & chosen:
+        chosen -= bad
+    return chosen
+
+
+def _names(expr):
+    return {symbol.name for symbol in expr.free_symbols}
+
+
+def without_clip(statement, scope):
+    """Return (change, clip) for ``w = clip(w + change, low, high)`` with the same limits in all lanes, else None."""
+    expr, target = statement.expr, sympy.Symbol(statement.target, real=True)
+    if statement.operator != "=" or not expr.is_Function or expr.func.__name__ != "clip":
+        return None
+    change, limits = sympy.expand(expr.args[0]) - target, expr.args[1:]
+    if target in change.free_symbols or any(side(limit, scope) for limit in limits):
+        return None
+    return replace(statement, operator="+=", expr=change), expr.func(target, *limits)
 
 
 class Factor:
@@ -110,28 +212,33 @@ class Factor:
         ``_pre`` or ``_post``.
     scope : Scope
         Expressions and constants.
+    signals : mapping of str to (Population, str)
+        Where global signals are read.
     """
 
-    def __init__(self, expr, population, suffix, scope):
+    def __init__(self, expr, population, suffix, scope, signals=None):
         expr = inline(expr, scope)
+        self.expr = expr
         text, names = to_text(expr), sorted(symbol.name for symbol in expr.free_symbols)
         self.population = population
-        own = {variable + suffix for variable in population.state_variables}
-        self.arrays = [n for n in names if n in own and n not in scope.constants]
-        self.variable = text.removesuffix(suffix) if text in self.arrays else None
+        own = {variable + suffix: (population, variable) for variable in population.state_variables}
+        own |= signals or {}
+        self.reads = {n: own[n] for n in names if n in own and n not in scope.constants}
+        bare = text in self.reads and text.endswith(suffix) and self.reads[text][0] is population
+        self.variable = text.removesuffix(suffix) if bare else None
         constants = {n: float(scope.constants[n]) for n in names if n in scope.constants}
         self._key = (text, *sorted(constants.items()))
-        lost = [n for n in names if n not in self.arrays and n not in constants]
+        lost = [n for n in names if n not in self.reads and n not in constants]
         if lost:
             raise EquationError(f"{text}: {', '.join(lost)} exist for the equations of {population.name} only")
-        code = f"lambda {', '.join(self.arrays)}: {NumpyNodeRenderer().render_expr(text)}"
-        self._function = eval(code, FUNCTIONS | constants)  # noqa: S307
-        self._suffix = suffix
+        code = f"lambda {', '.join(self.reads)}: {NumpyNodeRenderer().render_expr(text)}"
+        vectorised = {name: numba.vectorize(scalar(f)) for name, f in scope.functions.items() if name in code}
+        self._function = eval(code, FUNCTIONS | constants | vectorised)  # noqa: S307
         self._ones = None
 
     def at_end(self):
         """Return the factor at the end of the time step: evaluated once for all rules that share it."""
-        if self.variable or not self.arrays:
+        if self.variable or not self.reads:
             return self()
         shared = self.population.__dict__.setdefault("_factors", {})
         step = self.population.clock.variables["timestep"].get_value()[0]
@@ -146,14 +253,26 @@ class Factor:
     def __call__(self):
         """Return the factor as an array of shape (replicas, lanes, n): the live array for a bare variable."""
         population = self.population
-        if self.variable:
+        if self.variable and population.view(self.variable).dtype == population.precision:
             return population.view(self.variable)
-        if not self.arrays:
+        if not self.reads:
             if self._ones is None:
                 self._ones = np.full(population.shape, self._function(), population.precision)
             return self._ones
-        value = self._function(*(population.view(name.removesuffix(self._suffix)) for name in self.arrays))
+        value = self._function(*(read.view(name) for read, name in self.reads.values()))
+        if np.shape(value) != population.shape:  # signals alone
+            value = np.broadcast_to(value, population.shape)
         return np.ascontiguousarray(value, dtype=population.precision)
+
+    @property
+    def holds_still(self):
+        """Whether only what sets the population's inputs from outside can change the factor."""
+        return all(read.set_from_outside(name) for read, name in self.reads.values())
+
+
+def scalar(function):
+    """Return the Python function under a brian2 function, without its check of units."""
+    return getattr(function.pyfunc, "_orig_func", function.pyfunc)
 
 
 def inline(expr, scope):
@@ -168,5 +287,8 @@ def inline(expr, scope):
 
 def constant(expr, scope):
     """Return the number that a constant expression has in base units; its dimension was checked with the text."""
-    values = {s: float(scope.constants[s.name]) for s in expr.free_symbols}
-    return float(expr.subs(values))
+    value = expr.subs({s: float(scope.constants[s.name]) for s in expr.free_symbols})
+    if not value.atoms(sympy.Function):
+        return float(value)
+    own = {name: scalar(function) for name, function in scope.functions.items()}
+    return float(eval(NumpyNodeRenderer().render_expr(to_text(value)), FUNCTIONS | own))  # noqa: S307

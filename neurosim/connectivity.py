@@ -1,0 +1,445 @@
+"""Connectivity: which source neuron has a synapse onto which target neuron, and which synapses share a weight.
+
+Every kind is passed to a Projection as ``connectivity=``; each transmits and learns under the same text. Neurons
+of an image are ordered (row, column, channel), the channel fastest.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from neurosim.errors import ParameterError
+from neurosim.limits import check_fits
+
+MATRIX, LIST, PAIRS, BACKWARDS = "matrix", "list", "pairs", "backwards"
+
+
+class Layout:
+    """How the synapses of one projection are kept, and how the two populations are seen from them.
+
+    Attributes
+    ----------
+    form : str
+        MATRIX (rows are sources), LIST (one entry a synapse, ordered by source), PAIRS (one weight for all) or
+        BACKWARDS (another projection's).
+    rows, columns : int
+        Neurons of the source and of the target as the weights see them.
+    copies : int
+        How often a weight occurs in one lane: positions of a convolution, pairs of one weight for all, else 1.
+    shape : tuple of int
+        Of the weights of a replica, as users see them.
+    stored : tuple of int
+        The same as they are kept.
+    mask : array of bool or None
+        (rows or replicas x rows, columns): where a matrix has synapses.
+    """
+
+    form = MATRIX
+    copies = 1
+    mask = None
+    padded = False
+
+    def __init__(self, rows, columns, shape=None, stored=None):
+        self.rows, self.columns = rows, columns
+        self.stored = stored or (rows, columns)
+        self.shape = shape or self.stored
+
+    def pre(self, values):
+        """Return values of the source, (replicas, lanes, n), as the weights see them: (replicas, lanes, rows)."""
+        return values
+
+    def post(self, values):
+        """Return values of the target, (replicas, lanes, n), as the weights see them: (replicas, lanes, columns)."""
+        return values.reshape(len(values), -1, self.columns)
+
+    def matrix(self, weights):
+        """Return weights as kept, (replicas, ...), as new matrices (replicas, n_pre, n_post)."""
+        return np.array(weights)
+
+    @property
+    def synapses(self):
+        """Number of synapses of one replica."""
+        return self.rows * self.columns if self.mask is None else int(self.mask.sum() * self.rows / len(self.mask))
+
+
+class _List(Layout):
+    form = LIST
+
+    def __init__(self, pre, post, n_pre, n_post, tap=None):
+        order = np.lexsort((post, pre))
+        self.i, self.j = pre[order].astype(np.int32), post[order].astype(np.int32)
+        self.tap = None if tap is None else tap[order]
+        self.indptr = np.searchsorted(self.i, np.arange(n_pre + 1)).astype(np.int64)
+        super().__init__(n_pre, n_post, stored=(len(self.i),))
+
+    def matrix(self, weights):
+        full = np.zeros((len(weights), self.rows, self.columns), weights.dtype)
+        full[:, self.i, self.j] = weights
+        return full
+
+    @property
+    def synapses(self):
+        return len(self.i)
+
+
+class _Patches(Layout):
+    """A convolution: every position of the image is a lane of its own to one small matrix (taps, channels)."""
+
+    def __init__(self, taps, n_pre, kernel, channels):
+        self.copies, count = taps.shape
+        self.taps, self.n_pre = taps, n_pre  # (positions, taps): index of the source neuron; n_pre where there is none
+        self.padded = bool((taps == n_pre).any())
+        super().__init__(count, channels, shape=(*kernel, channels))
+
+    def pre(self, values):
+        if self.padded:
+            values = np.concatenate([values, np.zeros((*values.shape[:2], 1), values.dtype)], axis=2)
+        return np.take(values, self.taps, axis=2).reshape(len(values), -1, self.rows)
+
+    def matrix(self, weights):
+        full = np.zeros((len(weights), self.n_pre + 1, self.copies * self.columns), weights.dtype)
+        for position, taps in enumerate(self.taps):
+            full[:, taps, position * self.columns : (position + 1) * self.columns] = weights
+        return full[:, : self.n_pre].copy()
+
+    @property
+    def synapses(self):
+        return int((self.taps < self.n_pre).sum()) * self.columns
+
+
+class _Pairs(Layout):
+    form = PAIRS
+
+    def __init__(self, n):
+        super().__init__(n, n, shape=(1,), stored=(1,))
+        self.copies = max(n * (n - 1), 2)
+
+    def matrix(self, weights):
+        return weights[:, :, None] * (1 - np.eye(self.rows, dtype=weights.dtype))
+
+    @property
+    def synapses(self):
+        return self.rows * (self.rows - 1)
+
+
+class _Backwards(Layout):
+    form = BACKWARDS
+
+    def __init__(self, projection):
+        self.projection = projection
+        super().__init__(projection.target.n, projection.source.n)
+
+    def matrix(self, weights):
+        return np.array(self.projection.matrix().transpose(0, 2, 1), order="C")
+
+    @property
+    def synapses(self):
+        return self.projection.layout.synapses
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Every neuron of the source onto every neuron of the target; weights (n_pre, n_post)."""
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        return Layout(source.n, target.n)
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Synapses where a boolean mask is True; elsewhere the weights stay exactly 0.
+
+    Parameters
+    ----------
+    mask : array of bool
+        (n_pre, n_post), or (replicas, n_pre, n_post) if ``store`` is "matrix".
+    store : str
+        "matrix": weights as a whole matrix, for products over many lanes; "list": one entry a synapse.
+    """
+
+    mask: np.ndarray
+    store: str = "matrix"
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        mask, shape = np.asarray(self.mask), (source.n, target.n)
+        allowed = [shape, (source.replicas, *shape)] if self.store == "matrix" else [shape]
+        if mask.dtype != bool or mask.shape not in allowed:
+            raise ParameterError(
+                f"{here}.connectivity: a boolean mask of shape {' or '.join(map(str, allowed))} is needed, "
+                f"got {mask.dtype} of shape {mask.shape}"
+            )
+        return _masked(mask, self.store, here)
+
+
+def _masked(mask, store, here):
+    if store not in ("matrix", "list"):
+        raise ParameterError(f"{here}.connectivity: store is 'matrix' or 'list', got {store!r}")
+    n_pre, n_post = mask.shape[-2:]
+    if store == "list":
+        return _List(*np.nonzero(mask), n_pre, n_post)
+    layout = Layout(n_pre, n_post)
+    layout.mask = np.ascontiguousarray(mask.reshape(-1, n_post))
+    return layout
+
+
+@dataclass(frozen=True)
+class Random:
+    """Every pair with the same probability, drawn from the projection's seed.
+
+    Parameters
+    ----------
+    density : float
+        Probability of a synapse, above 0 and up to 1.
+    store : str
+        "matrix": every replica draws its own; "list": one entry a synapse, the same pairs in all replicas.
+    """
+
+    density: float
+    store: str = "matrix"
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        if not 0 < self.density <= 1:
+            raise ParameterError(f"{here}.connectivity: a density above 0 and up to 1 is needed, got {self.density}")
+        replicas = 1 if self.store == "list" else source.replicas
+        mask = np.empty((replicas, source.n, target.n), bool)
+        for replica in range(replicas):
+            mask[replica] = generator(replica).random((source.n, target.n)) < self.density
+        return _masked(mask[0] if replicas == 1 else mask, self.store, here)
+
+
+@dataclass(frozen=True)
+class OneToOne:
+    """Neuron k of the source onto neuron k of the target; weights (n,)."""
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        if source.n != target.n:
+            raise ParameterError(f"{here}: one-to-one needs equal sizes, got {source.n} and {target.n}")
+        every = np.arange(source.n)
+        return _List(every, every, source.n, source.n)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What windows that slide over an image have in common."""
+
+    image: tuple
+    kernel: tuple | int
+    channels: int
+    stride: int = 1
+    padding: str = "valid"
+
+    def __post_init__(self):
+        kernel = (self.kernel, self.kernel) if isinstance(self.kernel, (int, np.integer)) else tuple(self.kernel)
+        object.__setattr__(self, "kernel", kernel)
+        object.__setattr__(self, "image", tuple(self.image))
+        for word, sizes, count in (("image", self.image, 3), ("kernel", kernel, 2)):
+            if len(sizes) != count or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+                raise ParameterError(
+                    f"{type(self).__name__}.{word}: {count} whole numbers of at least 1 are needed, got {sizes}"
+                )
+        for word, value in (("channels", self.channels), ("stride", self.stride)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ParameterError(
+                    f"{type(self).__name__}.{word}: a whole number of at least 1 is needed, got {value!r}"
+                )
+        if self.padding not in ("valid", "same"):
+            raise ParameterError(f"{type(self).__name__}.padding: 'valid' or 'same' is needed, got {self.padding!r}")
+        if self.padding == "valid" and any(k > n for k, n in zip(kernel, self.image, strict=False)):
+            raise ParameterError(f"{type(self).__name__}.kernel: {kernel} does not fit into an image of {self.image}")
+
+    @property
+    def output(self):
+        """(height, width, channels) of the image that the target makes up."""
+        lengths = []
+        for n, k in zip(self.image, self.kernel, strict=False):
+            lengths.append(-(-n // self.stride) if self.padding == "same" else (n - k) // self.stride + 1)
+        return (*lengths, self.channels)
+
+    @cached_property
+    def windows(self):
+        """Index of the source neuron at (position, tap, channel); -1 where a window reaches over the edge."""
+        axes = []
+        for n, k, m in zip(self.image, self.kernel, self.output, strict=False):
+            over = max((m - 1) * self.stride + k - n, 0) if self.padding == "same" else 0
+            at = np.arange(m)[:, None] * self.stride + np.arange(k) - over // 2
+            axes.append(np.where((at >= 0) & (at < n), at, -1))
+        height, width, channels = self.image
+        y, x = axes[0][:, None, :, None], axes[1][None, :, None, :]
+        pixel = np.where((y >= 0) & (x >= 0), y * width + x, -1).reshape(self.output[0] * self.output[1], -1)
+        return np.where(pixel[..., None] >= 0, pixel[..., None] * channels + np.arange(channels), -1)
+
+    def _check(self, source, target, here):
+        for word, population, shape in (("source", source, self.image), ("target", target, self.output)):
+            if population.n != np.prod(shape):
+                raise ParameterError(
+                    f"{here}.connectivity: the {word} {population.name} needs {' x '.join(map(str, shape))} = "
+                    f"{np.prod(shape)} neurons (height x width x channels), it has {population.n}"
+                )
+
+
+@dataclass(frozen=True)
+class Local(_Image):
+    """Local receptive fields, every synapse with a weight of its own: the untied form of a convolution.
+
+    Parameters
+    ----------
+    image : (height, width, channels)
+        Of the source.
+    kernel : int or (height, width)
+        Of a receptive field.
+    channels : int
+        Of the target.
+    stride : int
+        Pixels between two receptive fields.
+    padding : str
+        "valid": fields lie within the image; "same": fields at the edge are cut, so that with stride 1 the target
+        has the image's height and width.
+
+    Examples
+    --------
+    >>> from neurosim.connectivity import Local
+    >>> Local((28, 28, 1), kernel=5, channels=8, stride=2).output
+    (12, 12, 8)
+    """
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        self._check(source, target, here)
+        taps = self.windows.reshape(len(self.windows), -1)
+        position, tap = np.nonzero(taps >= 0)
+        channel = np.arange(self.channels)
+        check_fits((len(position), self.channels, 4), np.int64, f"{here}.connectivity")
+        pre = np.repeat(taps[position, tap], self.channels)
+        post = (position[:, None] * self.channels + channel).ravel()
+        weight = (tap[:, None] * self.channels + channel).ravel()
+        layout = _List(pre, post, source.n, target.n, tap=weight)
+        layout.kernel_shape = (*self.kernel, self.image[2], self.channels)
+        return layout
+
+
+@dataclass(frozen=True)
+class Convolution(_Image):
+    """Local receptive fields with shared weights (kernel height, kernel width, channels in, channels out).
+
+    The target at row y, column x, channel c receives the sum over dy, dx, b of
+    ``w[dy, dx, b, c] * source[y * stride + dy - pad, x * stride + dx - pad, b]``. A rule's change is summed over the
+    positions that share a weight. ``shared=False`` gives every position weights of its own, as ``Local``.
+
+    Parameters
+    ----------
+    image, kernel, channels, stride, padding
+        As for Local.
+    shared : bool
+        Whether all positions share their weights.
+    """
+
+    shared: bool = True
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        if not self.shared:
+            return Local(self.image, self.kernel, self.channels, self.stride, self.padding).layout(
+                source, target, generator, here
+            )
+        self._check(source, target, here)
+        taps = self.windows.reshape(len(self.windows), -1)
+        return _Patches(np.where(taps < 0, source.n, taps), source.n, (*self.kernel, self.image[2]), self.channels)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A fixed map without weights: the sum, or the largest, of a window of each channel.
+
+    Parameters
+    ----------
+    image : (height, width, channels)
+        Of the source; the target has the same channels.
+    size : int or (height, width)
+        Of a window.
+    stride : int, optional
+        Pixels between two windows; the window's height if it is left out.
+    reduce : str
+        "sum" or "max".
+    padding : str
+        As for Local.
+    """
+
+    image: tuple
+    size: tuple | int
+    stride: int | None = None
+    reduce: str = "sum"
+    padding: str = "valid"
+
+    def __post_init__(self):
+        if self.reduce not in ("sum", "max"):
+            raise ParameterError(f"Pooling.reduce: 'sum' or 'max' is needed, got {self.reduce!r}")
+        _ = self._windows  # checks the sizes
+
+    @cached_property
+    def _windows(self):
+        height = self.size if isinstance(self.size, (int, np.integer)) else self.size[0]
+        stride = height if self.stride is None else self.stride
+        return _Image(self.image, self.size, tuple(self.image)[-1], stride, self.padding)
+
+    @property
+    def output(self):
+        """(height, width, channels) of the image that the target makes up."""
+        return self._windows.output
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        self._windows._check(source, target, here)
+        windows, channels = self._windows.windows, self.output[2]
+        position, tap, channel = np.nonzero(windows >= 0)
+        layout = _List(windows[position, tap, channel], position * channels + channel, source.n, target.n)
+        layout.largest = self.reduce == "max"
+        return layout
+
+
+@dataclass(frozen=True)
+class AllToAllButSelf:
+    """Every neuron onto every other with one weight for all pairs, at the cost of one sum: global inhibition."""
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        if source.n != target.n:
+            raise ParameterError(f"{here}: all-to-all minus self needs equal sizes, got {source.n} and {target.n}")
+        return _Pairs(source.n)
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """Another projection's weights, read backwards: weight transport, for baselines. It learns when the other does.
+
+    Parameters
+    ----------
+    projection : Projection
+        From a population of the target's size to one of the source's size.
+    """
+
+    projection: object
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        other = self.projection
+        if not hasattr(other, "layout") or other.layout.form == BACKWARDS:
+            raise ParameterError(f"{here}.connectivity: Transposed needs a projection with weights of its own")
+        if other.stored is None:
+            raise ParameterError(f"{here}.connectivity: {other.name} has no weights to read backwards")
+        if (source.n, target.n) != (other.target.n, other.source.n):
+            raise ParameterError(
+                f"{here}.connectivity: {other.name} read backwards leads from {other.target.n} to {other.source.n} "
+                f"neurons, not from {source.n} to {target.n}"
+            )
+        for word in ("replicas", "lanes", "precision"):
+            if getattr(source, word) != getattr(other.source, word):
+                raise ParameterError(
+                    f"{here}.connectivity: {other.name} must have the same {word}, got {getattr(other.source, word)} "
+                    f"and {getattr(source, word)}"
+                )
+        return _Backwards(other)

@@ -1,0 +1,460 @@
+"""Carry out a transmit in every step: deliver along the weights into a variable of the target."""
+
+import numpy as np
+import sympy
+
+from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS
+from neurosim.errors import EquationError
+from neurosim.plasticity import kernels
+from neurosim.plasticity.compile import compile_kernel
+from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel
+from neurosim.plasticity.learn import SCRATCH, _bytes, _cost, _spike, evaluate, spikes_only
+from neurosim.plasticity.parse import WEIGHT
+from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, scalar, separate
+
+
+class Inbox:
+    """One variable of a population into which projections deliver: their contributions add up.
+
+    Where all sources come before the target in the sweep, every step has all contributions delivered before the
+    target reads them: the first of a step sets the variable and the others add to it. Where one comes later, each
+    keeps its contribution in an array of its own and the variable is their sum.
+    """
+
+    def __init__(self, population, variable):
+        self.population, self.variable = population, variable
+        self.senders = {}
+        self.arrived = 0
+        self.apart = False
+
+    @classmethod
+    def of(cls, population, variable):
+        """Return the inbox of a variable, made once."""
+        inboxes = population.__dict__.setdefault("_inboxes", {})
+        return inboxes.setdefault(variable, cls(population, variable))
+
+    def enter(self, sender, place):
+        """A run starts: this sender will deliver in every step, at this place in the sweep."""
+        self.senders[sender] = place
+        self._arrange()
+
+    def leave(self, sender):
+        """The run has ended."""
+        self.senders.pop(sender, None)
+        self._arrange()
+
+    def _arrange(self):
+        later = any(place >= self.population.place for place in self.senders.values())
+        self.apart = len(self.senders) > 1 and later
+        self.arrived = 0
+
+    def open(self, sender):
+        """Return (array to write to, whether to add to it) for this delivery."""
+        if self.apart:
+            return sender.contribution(), False
+        keep = self.arrived > 0
+        self.arrived = (self.arrived + 1) % len(self.senders)
+        return self.population.view(self.variable), keep
+
+    def close(self, sender):
+        """The sender has written; add up where contributions are kept apart."""
+        if self.apart:
+            total = self.population.view(self.variable)
+            total[...] = 0
+            for each in self.senders:
+                if each.sent is not None:
+                    total += each.sent
+
+
+class Transmission:
+    """What a projection delivers into one variable: ``variable_post = sum over the sources of expr``."""
+
+    def __init__(self, projection, statement, here):
+        where = f"{here}.transmit"
+        if statement.operator != "=" or not statement.target.endswith("_post"):
+            raise EquationError(f"{where}: 'variable_post = ...' is needed, got {statement.text!r}")
+        self.projection, self.text = projection, statement.text
+        self.variable = statement.target.removesuffix("_post")
+        if self.variable not in projection.target.state_variables:
+            raise EquationError(
+                f"{where}: '{self.variable}' is no state variable of the target, which has "
+                f"{', '.join(projection.target.state_variables)}"
+            )
+        if projection.target.view(self.variable).dtype != projection.target.precision:
+            raise EquationError(f"{where}: '{self.variable}' is no real number, which what is delivered must be")
+        self.sent = None
+        self.last = None
+        self.inbox = Inbox.of(projection.target, self.variable)
+        self.parts = _parts(projection, statement.expr, where)
+        factors = [factor for part in self.parts for factor in part.pre_factors]
+        self.inputs = {}  # variables that decide what is sent
+        for factor in factors:
+            self.inputs |= factor.reads
+        self.pure = all(part.pure for part in self.parts)
+        self.still = False
+
+    def connect(self):
+        """A run starts."""
+        self.inbox.enter(self, self.projection.source.place)
+        self.still = self._may_hold_still()
+        self.last = None
+
+    def disconnect(self):
+        """The run has ended."""
+        self.inbox.leave(self)
+
+    def _may_hold_still(self):
+        costly = self.projection.layout is not None
+        return costly and self.pure and all(read.set_from_outside(name) for read, name in self.inputs.values())
+
+    def signal(self):
+        """Return what the source sends, g(pre) of the first term, (replicas, lanes, n_pre)."""
+        return self.parts[0].pre_factors[0]()
+
+    def contribution(self):
+        """Return the array that keeps this projection's contribution apart from the others'."""
+        if self.sent is None:
+            self.sent = np.zeros(self.projection.target.shape, self.projection.target.precision)
+        return self.sent
+
+    def state(self):
+        """Return what was sent last, for checkpoints."""
+        return None if self.sent is None else self.sent.copy()
+
+    def set_state(self, sent):
+        """Set what was sent last."""
+        self.sent, self.last = None if sent is None else sent.copy(), None
+
+    def __call__(self):
+        out, keep = self.inbox.open(self)
+        if not self.still:
+            self._deliver(out, keep)
+        else:
+            sent = self.contribution()
+            if self._changed():
+                self._deliver(sent, False)
+            if out is not sent:
+                np.add(out, sent, out=out) if keep else np.copyto(out, sent)
+        self.inbox.close(self)
+
+    def _changed(self):
+        """Say whether the source's inputs or the weights may differ from those of the last delivery."""
+        version, last = self.projection.version, self.last
+        if last is None or version is None or version != last[0]:  # where weights learn, inputs are not even looked at
+            self.last = version, None
+            return True
+        inputs = [read.view(name) for read, name in self.inputs.values()]
+        if last[1] is not None and all(map(np.array_equal, inputs, last[1])):
+            return False
+        self.last = version, [values.copy() for values in inputs]
+        return True
+
+    def _deliver(self, out, keep):
+        for part in self.parts:
+            part(out, keep)
+            keep = True
+
+    def explain(self):
+        """Return lines that say what the plan is."""
+        lines = [line for part in self.parts for line in part.explain()]
+        if self._may_hold_still():
+            lines.append("delivered once while its input and the weights hold still")
+        return lines
+
+
+def _parts(projection, expr, where):
+    """Return what together delivers an expression: products where it separates, a pass over the synapses where not."""
+    layout = projection.layout
+    if layout is None:
+        return [_OneToOne(projection, expr, where)]
+    terms = separate(expr, projection.scope)
+    weight = sympy.Symbol(WEIGHT, real=True)
+    if layout.form == BACKWARDS:
+        for term in terms:
+            if term.mixed != ONE or term.weight != weight:
+                raise EquationError(
+                    f"{where}: weights read backwards deliver w * g(pre) * h(post), got the term {term}"
+                )
+        return [_Product(projection, term) for term in terms]
+    if layout.form == PAIRS:
+        for term in terms:
+            if term.mixed != ONE:
+                raise EquationError(
+                    f"{where}: {readable(term.mixed)} does not separate into a factor of the source times one of the "
+                    "target, which one weight for all pairs needs; use Masked connectivity"
+                )
+        return [_Others(projection, term) for term in terms]
+    if layout.form == LIST:
+        return [_PassOver(projection, expr)]
+    lanewise = {name for name, kept in projection.kept.items() if kept == LANEWISE}
+    plain = [term.mixed == ONE and term.weight == weight for term in terms]
+    if projection.copies == 1:
+        return [_Product(projection, term) for term in terms] if all(plain) else [_PassOver(projection, expr)]
+    parts = []
+    for term, is_plain in zip(terms, plain, strict=True):
+        reads = {s.name for s in term.weight.free_symbols}
+        if is_plain:
+            parts.append(_Product(projection, term))
+        elif term.mixed == ONE and not reads & lanewise:
+            parts.append(_Transformed(projection, term))
+        else:
+            parts.append(_PassOver(projection, term.expr))
+    return parts
+
+
+class _Part:
+    """A part of what is delivered; ``pure`` if it depends on the source and on the weights alone."""
+
+    pure = True
+    pre_factors = ()
+
+    def __init__(self, projection):
+        self.projection = projection
+
+    def _factors(self, term):
+        projection = self.projection
+        self.term, self.coefficient = term, constant(term.coefficient, projection.scope)
+        self.pre = Factor(term.pre, projection.source, "_pre", projection.scope)
+        self.post = None
+        if term.post != ONE:
+            self.post = Factor(term.post, projection.target, "_post", projection.scope, projection.signals)
+        self.pre_factors = (self.pre,)
+        self.pure = self.post is None
+
+    def _times_post(self, out, keep, run):
+        """Run a product, with what it gives multiplied by the target's factor where there is one."""
+        if self.post is None:
+            run(out, keep)
+            return
+        product = np.empty_like(out)
+        run(product, False)
+        product *= self.post()
+        if keep:
+            out += product
+        else:
+            out[...] = product
+
+
+class _OneToOne(_Part):
+    """Neuron to neuron, without weights: any expression of the two."""
+
+    def __init__(self, projection, expr, where):
+        super().__init__(projection)
+        self.expr = expr
+        self.terms = separate(expr, projection.scope)
+        self.made = []
+        for term in self.terms:
+            if term.mixed != ONE:
+                raise EquationError(
+                    f"{where}: {readable(term.mixed)} mixes the two sides; without weights a sum of products "
+                    "g(pre) * h(post) can be delivered"
+                )
+            made = _Part(projection)
+            made._factors(term)
+            self.made.append(made)
+        self.pure = False  # a copy is as cheap as to see whether it is needed
+
+    def __call__(self, out, keep):
+        for each in self.made:
+            value = each.pre() if each.post is None else each.pre() * each.post()
+            if keep:
+                out += each.coefficient * value
+            elif each.coefficient == 1:
+                out[...] = value
+            else:
+                np.multiply(value, each.coefficient, out=out)
+            keep = True
+
+    def explain(self):
+        return [f"{term}: one-to-one copy" for term in self.terms]
+
+
+class _Product(_Part):
+    """c w g(pre) h(post): a matrix product over lanes, or in one lane a sum over rows."""
+
+    def __init__(self, projection, term):
+        super().__init__(projection)
+        self._factors(term)
+        layout = projection.layout
+        cost = _cost(projection, 0, 1)
+        if layout.form == BACKWARDS:
+            self._run = self._backwards
+            self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {cost}"
+        elif projection.copies > 1:
+            self._run, self.plan = self._over_lanes, f"matrix product over lanes; {cost}"
+        elif spikes_only(self.pre, projection.source):
+            each = _bytes(layout.columns * projection.source.precision.itemsize)
+            self._run, self.plan = self._rows, f"event-driven: rows of the neurons that spiked; {each} a spike"
+        else:
+            self._run, self.plan = self._dense, f"matrix-vector product, all rows; {cost}"
+
+    def __call__(self, out, keep):
+        self._times_post(out, keep, self._run)
+
+    def _over_lanes(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        scale, pre, received = self.coefficient * projection.scale, layout.pre(self.pre()), layout.post(out)
+        for replica, weights in enumerate(projection.stored):
+            kernels.product(pre[replica], weights, received[replica], alpha=scale, beta=float(keep))
+
+    def _rows(self, out, keep):
+        weights, source = self.projection.rows, self.projection.source
+        scale = weights.dtype.type(self.coefficient * self.projection.scale)
+        kernels.deliver_rows(weights, source.spikes, source.n, scale, keep, out[:, 0])
+
+    def _dense(self, out, keep):
+        weights, layout = self.projection.rows, self.projection.layout
+        scale = weights.dtype.type(self.coefficient * self.projection.scale)
+        kernels.deliver_dense(weights, layout.pre(self.pre())[:, 0], scale, keep, layout.post(out)[:, 0])
+
+    def _backwards(self, out, keep):
+        other = self.projection.layout.projection
+        layout, pre = other.layout, other.layout.post(self.pre())
+        scale = self.coefficient * other.scale
+        for replica, weights in enumerate(other.stored):
+            received = out[replica]
+            if layout.form == LIST:
+                kernels.deliver_list_backwards(
+                    weights, layout.indptr, layout.j, pre[replica], pre.dtype.type(scale), keep, received
+                )
+            elif layout.form == PAIRS:
+                total = pre[replica].sum(axis=1, keepdims=True) - pre[replica]
+                received[...] = scale * weights[0] * total + (received if keep else 0)
+            elif layout.copies > 1 or layout.padded:
+                patches = np.empty((len(pre[replica]), layout.rows), pre.dtype)
+                kernels.product_transposed(pre[replica], weights, patches, alpha=scale)
+                kernels.gather_patches(patches, layout.taps, keep, received)
+            else:
+                kernels.product_transposed(pre[replica], weights, received, alpha=scale, beta=float(keep))
+
+    def explain(self):
+        return [f"{self.term}: {self.plan}"]
+
+
+class _Transformed(_Part):
+    """c f(w) g(pre) h(post) over lanes: a product with a matrix f(w) that is made tile by tile."""
+
+    def __init__(self, projection, term):
+        super().__init__(projection)
+        self._factors(term)
+        layout = projection.layout
+        self.pure = self.pure and not (set(map(str, term.weight.free_symbols)) - {WEIGHT})
+        self.arguments = Arguments(projection.scope, projection.kept)
+        expr = self.arguments.hoist(term.weight, lane=False) if term.weight != ONE else sympy.Symbol("one", real=True)
+        text, names, self.names = transform_kernel(self.arguments, expr, layout.mask is not None)
+        functions = {n: scalar(f) for n, f in projection.scope.functions.items() if f"{n}(" in text}
+        self.kernel = compile_kernel(text, names, functions)
+        precision = projection.source.precision.type
+        self.fixed = {n: precision(constant(e, projection.scope)) for e, n in self.arguments.met["c"].items()}
+        self.tile = max(1, min(layout.rows, max(16, SCRATCH // (layout.columns * precision().itemsize))))
+        self.scratch = np.empty((self.tile, layout.columns), precision)
+
+    def __call__(self, out, keep):
+        self._times_post(out, keep, self._run)
+
+    def _run(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        projection.fold()
+        pre, received = layout.pre(self.pre()), layout.post(out)
+        known = dict(self.fixed, mask=layout.mask)
+        known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
+        for replica in range(projection.source.replicas):
+            for start in range(0, layout.rows, self.tile):
+                count = min(self.tile, layout.rows - start)
+                known["out"], known["offset"] = self.scratch[:count], replica * layout.rows + start
+                self.kernel(count * layout.columns, 0, count, *(known[name] for name in self.names))
+                some = np.ascontiguousarray(pre[replica][:, start : start + count])
+                beta = float(keep or start > 0)
+                kernels.product(some, known["out"], received[replica], alpha=self.coefficient, beta=beta)
+
+    def explain(self):
+        cost = _cost(self.projection, 0.5, 1)
+        return [f"{self.term}: matrix product over lanes with a transformed matrix, tile by tile; {cost}"]
+
+
+class _PassOver(_Part):
+    """Any expression, synapse by synapse."""
+
+    def __init__(self, projection, expr):
+        super().__init__(projection)
+        layout, scope, source = projection.layout, projection.scope, projection.source
+        self.arguments = Arguments(scope, projection.kept)
+        self.largest = getattr(layout, "largest", False)
+        self.separates = all(term.mixed == ONE for term in separate(expr, scope))
+        self.text = readable(expr)
+        gate, self.gated = None, False
+        if source.model.spike and not self.largest and projection.copies == source.lanes:
+            spike = _spike(source, "_pre")
+            if expr.subs(spike, 0) == 0:
+                gate, expr, self.gated = self.arguments.name("a", spike), expr.subs(spike, 1), True
+        value = self.arguments.hoist(expr * EXISTS if layout.padded else expr, lane=True)
+        self.masked, form = layout.mask is not None, "list" if layout.form == LIST else "rows"
+        text, names, self.names = transmit_kernel(self.arguments, value, form, self.masked, gate, self.largest)
+        functions = {n: scalar(f) for n, f in scope.functions.items() if f"{n}(" in text}
+        self.kernel = compile_kernel(text, names, functions)
+        met, precision = self.arguments.met, source.precision.type
+        self.parts = {n: Factor(e.subs(EXISTS, 1), source, "_pre", scope) for e, n in met["a"].items()}
+        self.pre_factors = tuple(self.parts.values())
+        posts = {n: Factor(e, projection.target, "_post", scope, projection.signals) for e, n in met["h"].items()}
+        self.parts |= posts
+        self.fixed = {n: precision(constant(e, scope)) for e, n in met["c"].items()}
+        self.pure = not posts and not set(self.arguments.used) - {WEIGHT}
+
+    def __call__(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        projection.fold()
+        known = dict(self.fixed, n_pre=layout.rows, lanes=projection.copies, mask=layout.mask)
+        for name, factor in self.parts.items():
+            value = layout.pre(factor()) if name[0] == "a" else layout.post(factor())
+            known[name] = value.reshape(-1, value.shape[2])
+        known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
+        if layout.form == LIST:
+            known |= {"indptr": layout.indptr, "index": layout.j}
+        received = layout.post(out).reshape(-1, layout.columns)
+        target = received
+        if self.largest:
+            target = np.full_like(received, -np.inf)
+        elif not keep:
+            received[...] = 0
+        known["out"] = target
+        last = len(received) if layout.form == LIST else layout.columns
+        work = layout.synapses * len(received)
+        self.kernel(work, 0, last, *(known[name] for name in self.names))
+        if self.largest:
+            received[...] = target + (received if keep else 0)
+
+    def explain(self):
+        projection = self.projection
+        how = "event-driven: synapses of the neurons that spiked" if self.gated else "synapse by synapse"
+        if projection.copies > 1 and projection.layout.form == MATRIX:
+            how += " in every lane, slower than a product"
+        if not self.separates:
+            how += ": it does not separate into factors of the two sides"
+        what = "largest of " if self.largest else ""
+        return [f"{what}{self.text}: {how}; {_cost(projection, 0.5 if self.arguments.used else 0, 1)}"]
+
+
+class _Others(_Part):
+    """c f(w) g(pre) h(post) with one weight for all pairs: the sum over the source, less the neuron's own part."""
+
+    def __init__(self, projection, term):
+        super().__init__(projection)
+        self._factors(term)
+        self.pure = False
+
+    def __call__(self, out, keep):
+        self._times_post(out, keep, self._run)
+
+    def _run(self, out, keep):
+        projection, pre = self.projection, self.pre()
+        projection.fold()
+        weight = np.float64(1)
+        if self.term.weight != ONE:
+            values = {name: projection.array(name) for name in projection.scope.synapse}
+            weight = evaluate(self.term.weight, projection.scope, values)[:, :, None]
+        others = pre.sum(axis=2, keepdims=True) - pre
+        others *= (self.coefficient * weight).astype(pre.dtype)
+        out[...] = out + others if keep else others
+
+    def explain(self):
+        return [f"{self.term}: one weight for all pairs, one sum for all targets; O(n)"]
