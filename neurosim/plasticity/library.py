@@ -37,3 +37,164 @@ class Rule:
 
     def __post_init__(self):
         object.__setattr__(self, "symbols", MappingProxyType(dict(self.symbols)))
+
+
+RATES = {
+    "w": "weight (its own unit; 1 unless said otherwise)",
+    "r": "activity (1)",
+    "eta": "learning rate (1/s)",
+}
+
+THREE_FACTOR = Rule(
+    "three-factor rule",
+    "dw/dt = eta * s_pre * psi_post * m_post - decay * w",
+    symbols={
+        "s": "1 in a step with a spike of the source, else 0",
+        "psi": "slope of the target's transfer function at its potential (1)",
+        "m": "modulatory signal at the target (1)",
+        "eta": "learning rate (1/s)",
+        "decay": "rate at which weights decay (1/s)",
+    },
+    source="Lillicrap, Cownden, Tweed, Akerman 2016, Methods, 'A deep network that integrates its activity and spikes'",
+)
+
+DELTA = Rule(
+    "delta rule",
+    "dw/dt = eta * r_pre * (target_post - r_post)",
+    symbols=RATES | {"target": "activity that the target should have (1)"},
+    source="Widrow, Hoff 1960, Adaptive switching circuits",
+)
+
+HEBB = Rule(
+    "Hebb's rule",
+    "dw/dt = eta * r_pre * r_post",
+    symbols=RATES,
+    source="Hebb 1949, The Organization of Behavior, in the usual form",
+)
+
+OJA = Rule(
+    "Oja's rule",
+    "dw/dt = eta * r_post * (r_pre - r_post * w)",
+    symbols=RATES,
+    source="Oja 1982, J. Math. Biol. 15:267, equation 3 in the limit of small steps",
+)
+
+BCM = Rule(
+    "BCM rule",
+    "dw/dt = eta * r_pre * r_post * (r_post - theta_post)",
+    symbols=RATES | {"theta": "sliding threshold: a running mean of the target's squared activity (1)"},
+    source="Bienenstock, Cooper, Munro 1982, J. Neurosci. 2:32; threshold of Intrator, Cooper 1992, Neural Networks 5:3",
+)
+
+COMPETITIVE = Rule(
+    "competitive p-norm rule",
+    "dw/dt = g_post * (R**p * v_pre - drive_post * w) / tau_L",
+    symbols={
+        "v": "input (1)",
+        "drive": "what the target receives, I = <W, v>: transmit drive_post = sign(w) * abs(w)**(p - 1) * v_pre",
+        "g": "learning activation of the target's state: positive for the winner, negative for those just below it",
+        "p": "exponent of the norm of a target's weights",
+        "R": "radius: the p-norm to which they converge",
+        "tau_L": "time constant of learning (s)",
+    },
+    source="Krotov, Hopfield 2019, Unsupervised learning by competing hidden units, equation 2",
+)
+
+CONTRASTIVE = Rule(
+    "contrastive rule",
+    "w += eta / beta * (rho_pre * rho_post - free_pre * free_post)",
+    symbols={
+        "rho": "activity at the end of the nudged phase (1)",
+        "free": "activity kept from the end of the free phase (1): presentation.keep(..., into='free', phase='free')",
+        "eta": "learning rate (1)",
+        "beta": "strength of the nudge (1)",
+    },
+    source="Scellier, Bengio 2017, Front. Comput. Neurosci. 11:24, equation 9, for beta != 0 finite",
+    when="end",
+)
+
+DENDRITIC = Rule(
+    "dendritic prediction error",
+    """ddelta/dt = ((r_post - predicted_post) * r_pre - delta) / tau_w : 1
+    dw/dt = eta * delta""",
+    symbols=RATES
+    | {
+        "r": "rate of the source's and of the target's soma, phi(u) (1)",
+        "predicted": "rate that the target's dendrite predicts, phi of its attenuated potential (1)",
+        "delta": "low-passed change, one a synapse (1)",
+        "tau_w": "time constant of that low-pass (s)",
+    },
+    source="Urbanczik, Senn 2014, Neuron 81:521; low-passed as in Sacramento et al. 2018, Methods",
+)
+
+HINGE = Rule(
+    "hinge-gated Hebb",
+    "w += eta * r_pre * (shown_post * int(h_post < S) - mu * (1 - shown_post) * int(h_post > -S))",
+    symbols={
+        "r": "activity of the source (1)",
+        "h": "field of the target, the weighted sum that it receives (1)",
+        "shown": "1 for the class shown, else 0",
+        "mu": "weight of the classes not shown (1)",
+        "S": "margin: 1 in the paper's loss",
+        "eta": "learning rate (1)",
+    },
+    source="Amit 2019, Front. Comput. Neurosci. 13:18, equation 4",
+)
+
+MIRRORED = Rule(
+    "mirrored update of a feedback projection",
+    "dw/dt = epsilon * eta * delta_pre * psi_pre * r_post - decay * w",
+    symbols={
+        "delta": "error signal of the feedback's source, the cell that the forward synapse leads to (1)",
+        "psi": "slope of that cell's transfer function (1)",
+        "r": "activity of the feedback's target, the cell that the forward synapse comes from (1)",
+        "epsilon": "0: fixed, 1: the same change as the forward synapse's",
+        "eta": "learning rate of the forward projection (1/s)",
+        "decay": "rate of decay, the same as the forward projection's (1/s); 0 for URFB",
+    },
+    source="Amit 2019, section 2.2 and equation 12 (decay 0); Kolen, Pollack 1994, with decay",
+)
+
+NODE_PERTURBATION = Rule(
+    "node perturbation",
+    "w += eta * reward * noise_post / sigma**2 * r_pre",
+    symbols={
+        "reward": "global signal: loss without the perturbation minus loss with it (1)",
+        "noise": "perturbation of the target's potential, of mean 0 and standard deviation sigma (1)",
+        "sigma": "its standard deviation (1)",
+        "r": "activity of the source (1)",
+        "eta": "learning rate (1)",
+    },
+    source="Werfel, Xie, Seung 2005, Neural Comput. 17:2699; Lillicrap et al. 2016 compare with it",
+)
+
+STDP = Rule(
+    "pair STDP",
+    {"pre": "w -= A_minus * trace_post", "post": "w += A_plus * trace_pre"},
+    symbols={
+        "trace": "trace of the neuron's own spikes: dtrace/dt = -trace / tau, plus 1 at a spike (1)",
+        "A_plus": "change of a synapse whose source spiked just before its target (unit of w)",
+        "A_minus": "change of one whose target spiked just before its source, counted positive (unit of w)",
+    },
+    source="Song, Miller, Abbott 2000, Nat. Neurosci. 3:919; trace form of Morrison, Diesmann, Gerstner 2008",
+)
+
+ELIGIBILITY = Rule(
+    "eligibility trace with a late third factor",
+    """dtrace/dt = (x_pre * psi_post - trace) / tau_e : 1
+    dw/dt = eta * trace * signal_post""",
+    symbols={
+        "x": "low-passed spikes of the source (1)",
+        "psi": "slope, or pseudo-derivative, of the target's spike probability (1)",
+        "trace": "eligibility of the synapse (1)",
+        "tau_e": "time constant for which it lasts (s)",
+        "signal": "learning signal of the target, which may come late (1); for one signal for all, see signals",
+        "eta": "learning rate (1/s)",
+    },
+    source="Bellec et al. 2020, Nat. Commun. 11:3625, equations 1 and 4, low-passed",
+)
+
+RULES = (
+    THREE_FACTOR, DELTA, HEBB, OJA, BCM, COMPETITIVE, CONTRASTIVE, DENDRITIC, HINGE, MIRRORED, NODE_PERTURBATION, STDP,
+    ELIGIBILITY,
+)  # fmt: skip
