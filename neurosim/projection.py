@@ -17,7 +17,7 @@ from neurosim.connectivity import BACKWARDS, LIST, PAIRS, Dense
 from neurosim.errors import EquationError, ParameterError
 from neurosim.limits import check_fits
 from neurosim.plasticity.deliver import Transmission
-from neurosim.plasticity.learn import CustomLearning, Kernel, Learning
+from neurosim.plasticity.learn import CustomLearning, Kernel, Learning, forget_step
 from neurosim.plasticity.library import Rule
 from neurosim.plasticity.parse import (
     LANES,
@@ -499,10 +499,10 @@ class Projection(brian2.core.base.BrianObject):
         return "\n".join(lines)
 
     def before_run(self, run_namespace=None):
+        for population in (self.source, self.target):
+            forget_step(population)
         for transmission in self.transmissions:
             transmission.connect()
-        if self.learning:
-            self.learning.connect()
         super().before_run(run_namespace)
 
     def after_run(self):

@@ -8,7 +8,7 @@ from neurosim.errors import EquationError
 from neurosim.plasticity import kernels
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel
-from neurosim.plasticity.learn import SCRATCH, _bytes, _cost, _spike, evaluate, spikes_only
+from neurosim.plasticity.learn import SCRATCH, _bytes, _cost, _spike, evaluate, sparse_rows, spike_lists, spikes_only
 from neurosim.plasticity.parse import WEIGHT
 from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, scalar, separate
 
@@ -280,6 +280,9 @@ class _Product(_Part):
         if layout.form == BACKWARDS:
             self._run = self._backwards
             self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {cost}"
+        elif sparse_rows(self.pre, projection):
+            self._run = self._rows_or_product
+            self.plan = f"matrix product over lanes, or rows of spikes where few spike; {cost}"
         elif projection.copies > 1:
             self._run, self.plan = self._over_lanes, f"matrix product over lanes; {cost}"
         elif spikes_only(self.pre, projection.source):
@@ -296,6 +299,21 @@ class _Product(_Part):
         scale, pre, received = self.coefficient * projection.scale, layout.pre(self.pre()), layout.post(out)
         for replica, weights in enumerate(projection.stored):
             kernels.product(pre[replica], weights, received[replica], alpha=scale, beta=float(keep))
+
+    def _rows_or_product(self, out, keep):
+        lists = spike_lists(self.projection.source)
+        if lists is None:
+            self._over_lanes(out, keep)
+            return
+        scale = out.dtype.type(self.coefficient * self.projection.scale)
+        for replica, weights in enumerate(self.projection.stored):
+            starts, neurons, _, _ = lists[replica]
+            received = np.empty_like(out[replica]) if keep else out[replica]
+            kernels.add_rows(starts, neurons, weights, False, received)
+            if scale != 1:
+                received *= scale
+            if keep:
+                out[replica] += received
 
     def _rows(self, out, keep):
         weights, source = self.projection.rows, self.projection.source

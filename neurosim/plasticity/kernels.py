@@ -13,6 +13,7 @@ from scipy.linalg.blas import dgemm, sgemm
 
 GEMM = {np.dtype(np.float32): sgemm, np.dtype(np.float64): dgemm}
 PARALLEL_FROM = 200_000  # weights touched from which waking the other threads pays
+BLOCK = 384  # columns of which sums over rows of spikes are made at a time, so that they stay in the cache
 FAST = {"contract", "reassoc", "nsz"}  # sums may be reordered; nan and inf keep their meaning, the guards need them
 
 
@@ -116,6 +117,60 @@ def _learn_dense(low, high, weights, pre, change):
             row[j] += factor * delta[j]
 
 
+@njit(cache=True)
+def spikes_by_lane_and_neuron(spikes, n, lanes):
+    """Return (starts, neurons) by lane and (starts, lanes) by neuron, of ascending indices lane * n + neuron."""
+    by_lane, by_neuron = np.zeros(lanes + 1, np.int64), np.zeros(n + 1, np.int64)
+    neurons, where = np.empty(spikes.size, np.int64), np.empty(spikes.size, np.int64)
+    for k in range(spikes.size):
+        lane = spikes[k] // n
+        neurons[k] = spikes[k] - lane * n
+        by_lane[lane + 1] += 1
+        by_neuron[neurons[k] + 1] += 1
+    for lane in range(lanes):
+        by_lane[lane + 1] += by_lane[lane]
+    for i in range(n):
+        by_neuron[i + 1] += by_neuron[i]
+    free = by_neuron[:-1].copy()
+    for lane in range(lanes):
+        for k in range(by_lane[lane], by_lane[lane + 1]):
+            where[free[neurons[k]]] = lane
+            free[neurons[k]] += 1
+    return by_lane, neurons, by_neuron, where
+
+
+@njit(cache=True, fastmath=FAST)
+def _add_rows(low, high, starts, picks, source, keep, out):
+    for r in range(out.shape[0]):
+        k, end = starts[r], starts[r + 1]
+        total = out[r, low:high]
+        if not keep:
+            total[:] = 0
+        while k + 8 <= end:  # eight rows a pass: the total is read and written once for eight
+            a, b = source[picks[k], low:high], source[picks[k + 1], low:high]
+            c, d = source[picks[k + 2], low:high], source[picks[k + 3], low:high]
+            e, f = source[picks[k + 4], low:high], source[picks[k + 5], low:high]
+            g, h = source[picks[k + 6], low:high], source[picks[k + 7], low:high]
+            for j in range(total.size):
+                total[j] += ((a[j] + b[j]) + (c[j] + d[j])) + ((e[j] + f[j]) + (g[j] + h[j]))
+            k += 8
+        if k + 4 <= end:
+            a, b = source[picks[k], low:high], source[picks[k + 1], low:high]
+            c, d = source[picks[k + 2], low:high], source[picks[k + 3], low:high]
+            for j in range(total.size):
+                total[j] += (a[j] + b[j]) + (c[j] + d[j])
+            k += 4
+        if k + 2 <= end:
+            a, b = source[picks[k], low:high], source[picks[k + 1], low:high]
+            for j in range(total.size):
+                total[j] += a[j] + b[j]
+            k += 2
+        if k < end:
+            a = source[picks[k], low:high]
+            for j in range(total.size):
+                total[j] += a[j]
+
+
 # Over threads: each takes a block of columns, so that no two write to one place. numba's cache does not tell the
 # two compilations of one function apart, hence a function of its own for each.
 
@@ -142,6 +197,12 @@ def _learn_rows_threads(edges, weights, rows, n_pre, change):
 def _learn_dense_threads(edges, weights, pre, change):
     for b in prange(edges.size - 1):
         _learn_dense(edges[b], edges[b + 1], weights, pre, change)
+
+
+@njit(cache=True, parallel=True)
+def _add_rows_threads(edges, starts, picks, source, keep, out):
+    for b in prange(edges.size - 1):
+        _add_rows(edges[b], edges[b + 1], starts, picks, source, keep, out)
 
 
 def _blocks(touched, n_post):
@@ -186,3 +247,20 @@ def learn_dense(weights, pre, change):
         _learn_dense(0, weights.shape[1], weights, pre, change)
     else:
         _learn_dense_threads(edges, weights, pre, change)
+
+
+def add_rows(starts, picks, source, keep, out):
+    """out[r] = sum of the rows source[picks[k]] for k from starts[r] to starts[r + 1] (+ out[r] where ``keep``).
+
+    Delivering: rows of weights by the neurons that spiked in a lane. Learning: changes of the lanes by the lanes in
+    which a neuron spiked, added to its row of weights.
+    """
+    n, threads = out.shape[1], numba.get_num_threads()
+    blocks = threads * -(-n // (threads * BLOCK))  # a whole number of blocks for every thread
+    edges = np.linspace(0, n, blocks + 1).astype(np.int64) // 16 * 16  # 16 floats are a cache line
+    edges[-1] = n
+    if threads == 1 or picks.size * n < PARALLEL_FROM:
+        for low, high in zip(edges, edges[1:]):  # noqa: B905
+            _add_rows(low, high, starts, picks, source, keep, out)
+    else:
+        _add_rows_threads(edges, starts, picks, source, keep, out)

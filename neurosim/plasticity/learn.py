@@ -1,6 +1,7 @@
 """Carry out a rule in every step: products of both sides in place, or one pass over the synapses for all else."""
 
 import inspect
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,12 +77,6 @@ class Learning:
                 self.passes.append((None, _pass(projection, present, where)))
         for event, members in ends.items():
             self.passes.append((event, _pass(projection, [(event, members)], where)))
-
-    def connect(self):
-        """A run starts."""
-        for _, each in self.passes:
-            for factor in each.factors():
-                factor.forget()
 
     def __call__(self):
         for event, each in self.passes:
@@ -181,9 +176,6 @@ class _Products:
         self.products = [_Outer(projection, term) for term in products]
         self.decays = [(term, constant(term.coefficient, projection.scope)) for term in decays]
 
-    def factors(self):
-        return [factor for outer in self.products for factor in (outer.pre, outer.post)]
-
     def __call__(self):
         projection = self.projection
         if self.decays:
@@ -206,7 +198,10 @@ class _Outer:
         self.post = Factor(term.post, projection.target, "_post", projection.scope, projection.signals)
         self.shown = str(term)
         cost = _cost(projection, 1, 1)
-        if projection.copies > 1:
+        if sparse_rows(self.pre, projection):
+            self._run = self._rows_or_product
+            self.plan = f"matrix product over lanes, or rows of spikes where few spike, added in place; {cost}"
+        elif projection.copies > 1:
             self._run, self.plan = self._product, f"matrix product over lanes, added to the weights in place; {cost}"
         elif spikes_only(self.pre, projection.source):
             self._run = self._rows
@@ -222,6 +217,16 @@ class _Outer:
         pre, post = layout.pre(self.pre.at_end()), layout.post(self.post.at_end())
         for replica, weights in enumerate(self.projection.stored):
             kernels.outer_product(pre[replica], post[replica], weights, alpha)
+
+    def _rows_or_product(self, alpha):
+        lists = spike_lists(self.projection.source)
+        if lists is None:
+            self._product(alpha)
+            return
+        change = self.post.at_end() * self.projection.source.precision.type(alpha)
+        for replica, weights in enumerate(self.projection.stored):
+            _, _, starts, lanes = lists[replica]
+            kernels.add_rows(starts, lanes, change[replica], True, weights)
 
     def _rows(self, alpha):
         weights, source = self.projection.rows, self.projection.source
@@ -366,9 +371,6 @@ class _Pass:
     def _post(self, expr):
         return Factor(expr, self.projection.target, "_post", self.projection.scope, self.projection.signals)
 
-    def factors(self):
-        return [*self.parts.values(), *(factor for pair in self.products.values() for factor in pair)]
-
     def _value(self, name):
         """Return the array of a factor: of every lane for a, h; summed over the lanes for A, H."""
         factor, layout = self.parts[name], self.projection.layout
@@ -460,9 +462,6 @@ class _Pairs:
             terms.append((term, pre, post, once and side(term.expr, scope) <= {"w"}))
         return operator, terms
 
-    def factors(self):
-        return [factor for _, _, (_, terms), _ in self.steps for _, pre, post, _ in terms for factor in (pre, post)]
-
     def _change(self, terms):
         projection = self.projection
         values = {s: projection.array(s) for s in projection.kept}
@@ -547,11 +546,6 @@ class CustomLearning:
                     population, suffix = projection.target, "_post"
                 self.parts[name] = Factor(symbol, population, suffix, projection.scope, projection.signals)
 
-    def connect(self):
-        """A run starts."""
-        for factor in self.parts.values():
-            factor.forget()
-
     def __call__(self):
         projection = self.projection
         projection.fold()
@@ -572,6 +566,43 @@ class CustomLearning:
 def spikes_only(factor, population):
     """Say whether a factor is just the spike variable of its population, so that rows without a spike drop out."""
     return factor.variable is not None and factor.variable == population.model.spike
+
+
+SPARSE = 0.2  # fraction of spikes up to which their rows are summed sooner than a product is made (benchmarks/)
+LARGE = 10**7  # multiplications of a product from which that is worth while
+
+
+def sparse_rows(factor, projection):
+    """Say whether rows of spikes may be summed in place of a product over lanes."""
+    layout, source = projection.layout, projection.source
+    plain = layout.form == MATRIX and projection.copies == source.lanes > 1
+    return plain and spikes_only(factor, source) and source.lanes * layout.rows * layout.columns >= LARGE
+
+
+def spike_lists(population):
+    """Return for each replica which neurons spiked in which lane, and the other way round; None where many did.
+
+    Made once a step for all projections that start here.
+    """
+    step = population.clock.variables["timestep"].get_value()[0]
+    known = population.__dict__.get("_spike_lists")
+    if known is None or known[0] != step:
+        spikes, each = population.spikes, population.lanes * population.n
+        lists = None
+        if len(spikes) <= SPARSE * population.replicas * each:
+            borders = np.searchsorted(spikes, np.arange(population.replicas + 1) * each)
+            lists = [
+                kernels.spikes_by_lane_and_neuron(spikes[low:high] - r * each, population.n, population.lanes)
+                for r, (low, high) in enumerate(itertools.pairwise(borders))
+            ]
+        known = population.__dict__["_spike_lists"] = step, lists
+    return known[1]
+
+
+def forget_step(population):
+    """A run starts: what was found out about a time step may be out of date."""
+    population.__dict__.pop("_spike_lists", None)
+    population.__dict__.pop("_factors", None)
 
 
 def _cost(projection, arrays, products):

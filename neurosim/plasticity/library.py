@@ -83,7 +83,7 @@ BCM = Rule(
     "BCM rule",
     "dw/dt = eta * r_pre * r_post * (r_post - theta_post)",
     symbols=RATES | {"theta": "sliding threshold: a running mean of the target's squared activity (1)"},
-    source="Bienenstock, Cooper, Munro 1982, J. Neurosci. 2:32; threshold of Intrator, Cooper 1992, Neural Networks 5:3",
+    source="Bienenstock, Cooper, Munro 1982, J. Neurosci. 2:32; threshold as in Intrator, Cooper 1992",
 )
 
 COMPETITIVE = Rule(

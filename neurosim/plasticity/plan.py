@@ -246,10 +246,6 @@ class Factor:
             shared[self._key] = step, self()
         return shared[self._key][1]
 
-    def forget(self):
-        """A run starts: what was evaluated before may be out of date."""
-        self.population.__dict__.pop("_factors", None)
-
     def __call__(self):
         """Return the factor as an array of shape (replicas, lanes, n): the live array for a bare variable."""
         population = self.population
@@ -263,11 +259,6 @@ class Factor:
         if np.shape(value) != population.shape:  # signals alone
             value = np.broadcast_to(value, population.shape)
         return np.ascontiguousarray(value, dtype=population.precision)
-
-    @property
-    def holds_still(self):
-        """Whether only what sets the population's inputs from outside can change the factor."""
-        return all(read.set_from_outside(name) for read, name in self.reads.values())
 
 
 def scalar(function):
