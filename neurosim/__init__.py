@@ -10,7 +10,7 @@ _HOMES = {
     "DivergedError": "errors",
     "EquationError": "errors",
     "Guard": "recording",
-    "Kernel": "plasticity.learn",
+    "Kernel": "plasticity.custom",
     "NeurosimError": "errors",
     "ParameterError": "errors",
     "Population": "population",

@@ -16,13 +16,16 @@ from brian2.utils.stringtools import get_identifiers
 from neurosim.connectivity import BACKWARDS, LIST, PAIRS, Dense
 from neurosim.errors import EquationError, ParameterError
 from neurosim.limits import check_fits
+from neurosim.plasticity.custom import CustomLearning, Kernel
 from neurosim.plasticity.deliver import Transmission
-from neurosim.plasticity.learn import CustomLearning, Kernel, Learning, forget_step
+from neurosim.plasticity.learn import Learning
 from neurosim.plasticity.library import Rule
 from neurosim.plasticity.parse import (
+    DT,
     LANES,
     POST,
     PRE,
+    RATE,
     RESERVED,
     STEP,
     WEIGHT,
@@ -33,6 +36,7 @@ from neurosim.plasticity.parse import (
     with_subexpressions,
 )
 from neurosim.plasticity.plan import LANEWISE, place
+from neurosim.plasticity.spikes import forget_step
 from neurosim.population import DELIVER, SLOTS_PER_ORDER, Population
 from neurosim.target import callable_in_text
 
@@ -192,6 +196,7 @@ class Projection(brian2.core.base.BrianObject):
             raise EquationError(f"{here}.transmit: 'variable_post = ...' is needed, got {transmit.strip()!r}")
         read = {s.name for statement in sent for s in statement.expr.free_symbols}
         self.storage = self.kept = place(variables, learned, read & set(variables), scope, self.copies)
+        self._timed = any(s.event == RATE or DT in s.expr.free_symbols for s in (*learned, *sent))
         self._allocate(variables, here)
         self.bounds = self._bounds(bounds, dale, dimension, here)
 
@@ -499,6 +504,11 @@ class Projection(brian2.core.base.BrianObject):
         return "\n".join(lines)
 
     def before_run(self, run_namespace=None):
+        if self._timed and self.clock.dt != self.scope.constants["dt"]:
+            raise ParameterError(
+                f"{self.name}: its rule was compiled for a time step of {self.scope.constants['dt']}, the clock has "
+                f"{self.clock.dt} now; set the clock's dt before projections are made"
+            )
         for population in (self.source, self.target):
             forget_step(population)
         for transmission in self.transmissions:
@@ -604,7 +614,7 @@ def _namespace(namespace, signals, source, target, here):
     taken |= {f"{name}_pre" for name in (*source.dimensions(), *source.namespace)}
     taken |= {f"{name}_post" for name in (*target.dimensions(), *target.namespace)}
     functions = {n: f for n, f in callable_in_text(namespace).items() if isinstance(f, Function)}
-    constants = {LANES: source.lanes}
+    constants = {LANES: source.lanes, "dt": source.clock.dt}
     for name, value in namespace.items():
         if name not in functions and (np.ndim(value) or not isinstance(value, (int, float, np.number, Quantity))):
             raise ParameterError(

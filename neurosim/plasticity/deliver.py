@@ -7,10 +7,14 @@ from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS
 from neurosim.errors import EquationError
 from neurosim.plasticity import kernels
 from neurosim.plasticity.compile import compile_kernel
+from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel
-from neurosim.plasticity.learn import SCRATCH, _bytes, _cost, _spike, evaluate, sparse_rows, spike_lists, spikes_only
+from neurosim.plasticity.pairs import DeliveryToOthers
 from neurosim.plasticity.parse import WEIGHT
+from neurosim.plasticity.part import Part
+from neurosim.plasticity.passover import SCRATCH
 from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, scalar, separate
+from neurosim.plasticity.spikes import sparse_rows, spike_lists, spike_symbol, spikes_only
 
 
 class Inbox:
@@ -183,7 +187,7 @@ def _parts(projection, expr, where):
                     f"{where}: {readable(term.mixed)} does not separate into a factor of the source times one of the "
                     "target, which one weight for all pairs needs; use Masked connectivity"
                 )
-        return [_Others(projection, term) for term in terms]
+        return [DeliveryToOthers(projection, term) for term in terms]
     if layout.form == LIST:
         return [_PassOver(projection, expr)]
     lanewise = {name for name, kept in projection.kept.items() if kept == LANEWISE}
@@ -202,40 +206,7 @@ def _parts(projection, expr, where):
     return parts
 
 
-class _Part:
-    """A part of what is delivered; ``pure`` if it depends on the source and on the weights alone."""
-
-    pure = True
-    pre_factors = ()
-
-    def __init__(self, projection):
-        self.projection = projection
-
-    def _factors(self, term):
-        projection = self.projection
-        self.term, self.coefficient = term, constant(term.coefficient, projection.scope)
-        self.pre = Factor(term.pre, projection.source, "_pre", projection.scope)
-        self.post = None
-        if term.post != ONE:
-            self.post = Factor(term.post, projection.target, "_post", projection.scope, projection.signals)
-        self.pre_factors = (self.pre,)
-        self.pure = self.post is None
-
-    def _times_post(self, out, keep, run):
-        """Run a product, with what it gives multiplied by the target's factor where there is one."""
-        if self.post is None:
-            run(out, keep)
-            return
-        product = np.empty_like(out)
-        run(product, False)
-        product *= self.post()
-        if keep:
-            out += product
-        else:
-            out[...] = product
-
-
-class _OneToOne(_Part):
+class _OneToOne(Part):
     """Neuron to neuron, without weights: any expression of the two."""
 
     def __init__(self, projection, expr, where):
@@ -249,7 +220,7 @@ class _OneToOne(_Part):
                     f"{where}: {readable(term.mixed)} mixes the two sides; without weights a sum of products "
                     "g(pre) * h(post) can be delivered"
                 )
-            made = _Part(projection)
+            made = Part(projection)
             made._factors(term)
             self.made.append(made)
         self.pure = False  # a copy is as cheap as to see whether it is needed
@@ -269,27 +240,27 @@ class _OneToOne(_Part):
         return [f"{term}: one-to-one copy" for term in self.terms]
 
 
-class _Product(_Part):
+class _Product(Part):
     """c w g(pre) h(post): a matrix product over lanes, or in one lane a sum over rows."""
 
     def __init__(self, projection, term):
         super().__init__(projection)
         self._factors(term)
         layout = projection.layout
-        cost = _cost(projection, 0, 1)
+        costs = cost(projection, 0, 1)
         if layout.form == BACKWARDS:
             self._run = self._backwards
-            self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {cost}"
+            self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {costs}"
         elif sparse_rows(self.pre, projection):
             self._run = self._rows_or_product
-            self.plan = f"matrix product over lanes, or rows of spikes where few spike; {cost}"
+            self.plan = f"matrix product over lanes, or rows of spikes where few spike; {costs}"
         elif projection.copies > 1:
-            self._run, self.plan = self._over_lanes, f"matrix product over lanes; {cost}"
+            self._run, self.plan = self._over_lanes, f"matrix product over lanes; {costs}"
         elif spikes_only(self.pre, projection.source):
-            each = _bytes(layout.columns * projection.source.precision.itemsize)
+            each = in_bytes(layout.columns * projection.source.precision.itemsize)
             self._run, self.plan = self._rows, f"event-driven: rows of the neurons that spiked; {each} a spike"
         else:
-            self._run, self.plan = self._dense, f"matrix-vector product, all rows; {cost}"
+            self._run, self.plan = self._dense, f"matrix-vector product, all rows; {costs}"
 
     def __call__(self, out, keep):
         self._times_post(out, keep, self._run)
@@ -349,7 +320,7 @@ class _Product(_Part):
         return [f"{self.term}: {self.plan}"]
 
 
-class _Transformed(_Part):
+class _Transformed(Part):
     """c f(w) g(pre) h(post) over lanes: a product with a matrix f(w) that is made tile by tile."""
 
     def __init__(self, projection, term):
@@ -386,11 +357,11 @@ class _Transformed(_Part):
                 kernels.product(some, known["out"], received[replica], alpha=self.coefficient, beta=beta)
 
     def explain(self):
-        cost = _cost(self.projection, 0.5, 1)
-        return [f"{self.term}: matrix product over lanes with a transformed matrix, tile by tile; {cost}"]
+        costs = cost(self.projection, 0.5, 1)
+        return [f"{self.term}: matrix product over lanes with a transformed matrix, tile by tile; {costs}"]
 
 
-class _PassOver(_Part):
+class _PassOver(Part):
     """Any expression, synapse by synapse."""
 
     def __init__(self, projection, expr):
@@ -402,7 +373,7 @@ class _PassOver(_Part):
         self.text = readable(expr)
         gate, self.gated = None, False
         if source.model.spike and not self.largest and projection.copies == source.lanes:
-            spike = _spike(source, "_pre")
+            spike = spike_symbol(source, "_pre")
             if expr.subs(spike, 0) == 0:
                 gate, expr, self.gated = self.arguments.name("a", spike), expr.subs(spike, 1), True
         value = self.arguments.hoist(expr * EXISTS if layout.padded else expr, lane=True)
@@ -449,30 +420,4 @@ class _PassOver(_Part):
         if not self.separates:
             how += ": it does not separate into factors of the two sides"
         what = "largest of " if self.largest else ""
-        return [f"{what}{self.text}: {how}; {_cost(projection, 0.5 if self.arguments.used else 0, 1)}"]
-
-
-class _Others(_Part):
-    """c f(w) g(pre) h(post) with one weight for all pairs: the sum over the source, less the neuron's own part."""
-
-    def __init__(self, projection, term):
-        super().__init__(projection)
-        self._factors(term)
-        self.pure = False
-
-    def __call__(self, out, keep):
-        self._times_post(out, keep, self._run)
-
-    def _run(self, out, keep):
-        projection, pre = self.projection, self.pre()
-        projection.fold()
-        weight = np.float64(1)
-        if self.term.weight != ONE:
-            values = {name: projection.array(name) for name in projection.scope.synapse}
-            weight = evaluate(self.term.weight, projection.scope, values)[:, :, None]
-        others = pre.sum(axis=2, keepdims=True) - pre
-        others *= (self.coefficient * weight).astype(pre.dtype)
-        out[...] = out + others if keep else others
-
-    def explain(self):
-        return [f"{self.term}: one weight for all pairs, one sum for all targets; O(n)"]
+        return [f"{what}{self.text}: {how}; {cost(projection, 0.5 if self.arguments.used else 0, 1)}"]

@@ -28,6 +28,7 @@ from neurosim.errors import EquationError
 
 WEIGHT = "w"
 LANES = "lanes"
+DT = sympy.Symbol("dt", real=True)
 RATE, STEP, PRE, POST = "rate", "step", "pre", "post"  # events; the end of a phase is an object of its own
 STATEMENT = re.compile(
     r"(?:d(?P<diff>\w+)\s*/\s*dt|(?P<target>\w+))\s*(?P<op>[-+*/]?=)\s*(?P<expr>[^=:][^:]*?)\s*(?::\s*(?P<unit>[^:]+))?",

@@ -5,7 +5,7 @@ are joined, so that ``s_pre * (a_post + b_post)`` costs one product however it i
 as ``tanh(v_pre - v_post)``, is kept as a mixed factor, to be evaluated synapse by synapse.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -186,17 +186,6 @@ def _largest(chosen, broken):
 
 def _names(expr):
     return {symbol.name for symbol in expr.free_symbols}
-
-
-def without_clip(statement, scope):
-    """Return (change, clip) for ``w = clip(w + change, low, high)`` with the same limits in all lanes, else None."""
-    expr, target = statement.expr, sympy.Symbol(statement.target, real=True)
-    if statement.operator != "=" or not expr.is_Function or expr.func.__name__ != "clip":
-        return None
-    change, limits = sympy.expand(expr.args[0]) - target, expr.args[1:]
-    if target in change.free_symbols or any(side(limit, scope) for limit in limits):
-        return None
-    return replace(statement, operator="+=", expr=change), expr.func(target, *limits)
 
 
 class Factor:

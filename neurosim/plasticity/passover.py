@@ -1,0 +1,217 @@
+"""Statements carried out in one pass over the synapses, with products over lanes made tile by tile before it."""
+
+from dataclasses import replace
+
+import numpy as np
+import sympy
+
+from neurosim.connectivity import LIST
+from neurosim.plasticity import kernels
+from neurosim.plasticity.compile import compile_kernel
+from neurosim.plasticity.cost import cost
+from neurosim.plasticity.emit import Arguments, RuleKernel, Update
+from neurosim.plasticity.lanes import lane_change, without_clip
+from neurosim.plasticity.parse import DT, POST, PRE, RATE, WEIGHT
+from neurosim.plasticity.plan import (
+    COMMON,
+    EXISTS,
+    LANEWISE,
+    ONE,
+    SHARED,
+    SUMMED,
+    Factor,
+    constant,
+    readable,
+    scalar,
+    separate,
+)
+from neurosim.plasticity.spikes import spike_symbol
+
+SCRATCH = 2**20  # bytes for products of a tile of rows: they stay in the cache until they are used
+
+
+class PassOver:
+    """Statements carried out in one pass over the synapses, products over lanes made tile by tile before it."""
+
+    def __init__(self, projection, groups, where):
+        self.projection, layout = projection, projection.layout
+        self.arguments = Arguments(projection.scope, projection.kept)
+        self.terms = []
+        single = projection.copies == 1
+        self.rows_gate, self.columns_gate = self._gates(groups) if single else (False, False)
+        updates = []
+        for event, members in groups:
+            made = [update for s in members for update in self._updates(s, event, where)]
+            updates.append((made, event == RATE))
+        form = "list" if layout.form == LIST else "columns" if self.columns_gate else "rows"
+        gate = self.arguments.name("A", spike_symbol(projection.source, "_pre")) if self.rows_gate else None
+        column_gate = None
+        if self.columns_gate and form == "list":
+            column_gate = self.arguments.name("H", spike_symbol(projection.target, "_post"))
+        self.masked = layout.mask is not None
+        self.bounded = projection.bounds is not None and any(u.target == WEIGHT for made, _ in updates for u in made)
+        kernel = RuleKernel(
+            self.arguments, updates, form, projection.copies, self.masked, self.bounded, gate, column_gate
+        )
+        self.form = form
+        text, names, self.names = kernel.text()
+        functions = {n: scalar(f) for n, f in projection.scope.functions.items() if f"{n}(" in text}
+        self.kernel = compile_kernel(text, names, functions)
+        self._resolve()
+
+    def _gates(self, groups):
+        """Say whether nothing happens in rows, or in columns, of neurons without a spike (one lane)."""
+        found = [(event, s) for event, members in groups for s in members]
+        answers = []
+        for event, population, suffix in (
+            (PRE, self.projection.source, "_pre"),
+            (POST, self.projection.target, "_post"),
+        ):
+            spike = spike_symbol(population, suffix)
+            answers.append(
+                all(
+                    at == event or (spike is not None and s.operator != "=" and s.expr.subs(spike, 0) == 0)
+                    for at, s in found
+                )
+            )
+        return answers
+
+    def _updates(self, statement, event, where):
+        projection, scope = self.projection, self.projection.scope
+        arguments = self.arguments
+        limit = None
+        if projection.copies == 1:
+            factor = DT if event == RATE else ONE
+            expr = statement.expr
+            for gate, population, suffix in (
+                (self.rows_gate, projection.source, "_pre"),
+                (self.columns_gate, projection.target, "_post"),
+            ):
+                if gate:
+                    expr = expr.subs(spike_symbol(population, suffix), 1)
+            expr = self._existing(expr * factor)
+            self.terms.append(f"{statement.target} {'=' if statement.operator == '=' else '+='} {readable(expr)}")
+            operator = "=" if statement.operator == "=" else "+="
+            return [Update(statement.target, operator, None, arguments.hoist(expr, lane=False))]
+        if projection.kept[statement.target] == SHARED:
+            clipped = without_clip(statement, scope)
+            if clipped:
+                statement, limit = clipped
+        operator, expr = lane_change(statement, event, projection, where)
+        kept = projection.kept[statement.target]
+        if kept == LANEWISE:
+            self.terms.append(f"{statement.target} {operator} {readable(expr)}: elementwise, in every lane")
+            return [Update(statement.target, operator, arguments.hoist(expr, lane=True), None)]
+        if kept == COMMON:
+            self.terms.append(f"{statement.target} {operator} {readable(expr)}: elementwise, once for all lanes")
+            return [Update(statement.target, operator, None, arguments.hoist(expr, lane=False))]
+        in_lanes, once = self._split(statement.target, operator, expr)
+        made = [Update(statement.target, operator, in_lanes, once)]
+        if limit is not None:
+            made.append(Update(statement.target, "=", None, arguments.hoist(limit, lane=False)))
+        return made
+
+    def _split(self, target, operator, expr):
+        """Return (what is evaluated in every lane, what once) of a change summed over lanes, None for nothing."""
+        projection, arguments = self.projection, self.arguments
+        summed = {name for name, kept in projection.kept.items() if kept == SUMMED}
+        lanewise = {name for name, kept in projection.kept.items() if kept == LANEWISE}
+        in_lanes, once = [], []
+        for term in separate(expr, projection.scope):
+            names = {s.name for s in term.weight.free_symbols | term.mixed.free_symbols}
+            if not names & summed:
+                term = replace(term, pre=self._existing(term.pre))
+            product = term.pre != ONE and term.post != ONE
+            if names & lanewise or term.mixed != ONE or (product and projection.layout.form == LIST):
+                in_lanes.append(arguments.hoist(term.expr, lane=True))
+                how = "synapse by synapse in every lane"
+                how += ": it does not separate into factors of the two sides" if term.mixed != ONE else ""
+            else:
+                once.append(arguments.reduced(term, 1 if names & summed else projection.copies))
+                how = "elementwise"
+                if product:
+                    how = f"matrix product over lanes, tile by tile; {cost(projection, 0, 1)}"
+            self.terms.append(f"{target} {operator} {term}: {how}")
+        return (sympy.Add(*parts) if parts else None for parts in (in_lanes, once))
+
+    def _existing(self, expr):
+        return expr * EXISTS if self.projection.layout.padded else expr
+
+    def _resolve(self):
+        """Make the factors that the kernel's arguments stand for."""
+        projection, met = self.projection, self.arguments.met
+        self.parts = {}
+        for kind in ("a", "A"):
+            for expr, name in met[kind].items():
+                self.parts[name] = self._pre(expr)
+        for kind in ("h", "H"):
+            for expr, name in met[kind].items():
+                self.parts[name] = self._post(expr)
+        self.products = {name: (self._pre(pre), self._post(post)) for (pre, post), name in met["P"].items()}
+        precision = projection.source.precision.type
+        self.fixed = {name: precision(constant(expr, projection.scope)) for expr, name in met["c"].items()}
+        rows, columns = projection.layout.rows, projection.layout.columns
+        if self.products:
+            count = len(self.products)
+            self.tile = max(1, min(rows, max(16, SCRATCH // (count * columns * precision().itemsize))))
+            self.scratch = {name: np.empty((self.tile, columns), precision) for name in self.products}
+
+    def _pre(self, expr):
+        return Factor(expr.subs(EXISTS, 1), self.projection.source, "_pre", self.projection.scope)
+
+    def _post(self, expr):
+        return Factor(expr, self.projection.target, "_post", self.projection.scope, self.projection.signals)
+
+    def _value(self, name):
+        """Return the array of a factor: of every lane for a, h; summed over the lanes for A, H."""
+        factor, layout = self.parts[name], self.projection.layout
+        value = factor.at_end()
+        value = layout.pre(value) if name[0] in "aA" else layout.post(value)
+        if name[0] in "ah":
+            return value.reshape(-1, value.shape[2])
+        return value[:, 0] if value.shape[1] == 1 else value.sum(axis=1)
+
+    def __call__(self):
+        projection, layout = self.projection, self.projection.layout
+        replicas = projection.source.replicas
+        projection.fold()
+        known = {name: self._value(name) for name in self.parts} | self.fixed
+        known |= {"n_pre": layout.rows, "lanes": projection.copies, "mask": layout.mask}
+        if self.bounded:
+            known["low"], known["high"] = projection.bounds
+        if self.form == "list":
+            known |= {"indptr": layout.indptr, "index": layout.j}
+        if self.form == "columns":
+            spikes, n = projection.target.spikes, projection.target.n
+            known["starts"], known["columns"] = np.searchsorted(spikes, np.arange(replicas + 1) * n), spikes % n
+        known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
+        work = layout.rows * layout.columns
+        if not self.products:
+            known["offset"] = 0
+            self.kernel(work * replicas, 0, layout.rows * replicas, *(known[name] for name in self.names))
+            return
+        values = {
+            name: (layout.pre(pre.at_end()), layout.post(post.at_end())) for name, (pre, post) in self.products.items()
+        }
+        for replica in range(replicas):
+            for start in range(0, layout.rows, self.tile):
+                count = min(self.tile, layout.rows - start)
+                for name, (pre, post) in values.items():
+                    known[name] = self.scratch[name][:count]
+                    kernels.outer_product(pre[replica][:, start : start + count], post[replica], known[name], 1.0, 0.0)
+                known["offset"] = replica * layout.rows + start
+                self.kernel(count * layout.columns, 0, count, *(known[name] for name in self.names))
+
+    def explain(self):
+        projection = self.projection
+        used = len(self.arguments.used)
+        lanes = sum(projection.kept[name] == LANEWISE for name in self.arguments.used)
+        where = {"rows": "", "columns": ", columns of the neurons that spiked", "list": ", a list of synapses"}
+        where = where[self.form]
+        where += ", rows of the neurons that spiked" if self.rows_gate else ""
+        driven = "event-driven: " if self.rows_gate or self.columns_gate else ""
+        extra = [word for flag, word in ((self.bounded, "bounds"), (self.masked, "mask")) if flag]
+        fused = f"{driven}one fused pass{where}" + (f" with {' and '.join(extra)}" if extra else "")
+        passes = used - lanes + lanes * projection.copies
+        each = cost(projection, passes, 0)
+        return [*self.terms, f"{fused}; {each}{' if every synapse is touched' if driven else ''}"]
