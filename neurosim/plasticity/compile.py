@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit, prange
 
 from neurosim.plasticity.functions import (
-    abs, arccos, arcsin, arctan, ceil, clip, cos, cosh, exp, expm1, exprel, floor, int_, log, log10, log1p, sign,
+    abs, arccos, arcsin, arctan, ceil, clip, cos, cosh, dot, exp, expm1, exprel, floor, int_, log, log10, log1p, sign,
     sin, sinh, sqrt, tan, tanh,
 )
 '''

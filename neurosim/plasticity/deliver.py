@@ -188,10 +188,12 @@ def _parts(projection, expr, where):
                     "target, which one weight for all pairs needs; use Masked connectivity"
                 )
         return [DeliveryToOthers(projection, term) for term in terms]
+    plain = [term.mixed == ONE and term.weight == weight for term in terms]
     if layout.form == LIST:
+        if projection.copies > 1 and all(plain):
+            return [_Product(projection, term) for term in terms]
         return [_PassOver(projection, expr)]
     lanewise = {name for name, kept in projection.kept.items() if kept == LANEWISE}
-    plain = [term.mixed == ONE and term.weight == weight for term in terms]
     if projection.copies == 1:
         return [_Product(projection, term) for term in terms] if all(plain) else [_PassOver(projection, expr)]
     parts = []
@@ -251,6 +253,8 @@ class _Product(Part):
         if layout.form == BACKWARDS:
             self._run = self._backwards
             self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {costs}"
+        elif layout.form == LIST:
+            self._run, self.plan = self._list, f"a list of synapses, all lanes of a synapse together; {costs}"
         elif sparse_rows(self.pre, projection):
             self._run = self._rows_or_product
             self.plan = f"matrix product over lanes, or rows of spikes where few spike; {costs}"
@@ -270,6 +274,18 @@ class _Product(Part):
         scale, pre, received = self.coefficient * projection.scale, layout.pre(self.pre()), layout.post(out)
         for replica, weights in enumerate(projection.stored):
             kernels.product(pre[replica], weights, received[replica], alpha=scale, beta=float(keep))
+
+    def _list(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        scale = out.dtype.type(self.coefficient * projection.scale)
+        pre = np.ascontiguousarray(self.pre().transpose(0, 2, 1))
+        for replica, weights in enumerate(projection.stored):
+            received = np.zeros((layout.columns, projection.copies), out.dtype)
+            kernels.deliver_list(weights, layout.indptr, layout.j, pre[replica], received)
+            if keep:
+                out[replica] += scale * received.T
+            else:
+                np.multiply(received.T, scale, out=out[replica])
 
     def _rows_or_product(self, out, keep):
         lists = spike_lists(self.projection.source)

@@ -55,9 +55,10 @@ def code(expr):
 class Arguments:
     """What a kernel is given: factors of both sides, products over lanes, constants; each named when first met."""
 
-    def __init__(self, scope, variables):
+    def __init__(self, scope, variables, form="rows"):
         self.scope = scope
         self.variables = variables  # name -> where it is kept
+        self.form = form
         self.met = {kind: {} for kind in ("a", "h", "A", "H", "P", "c")}
         self.used = {}
 
@@ -112,7 +113,8 @@ class Arguments:
         factor = self.hoist(term.weight, lane=False) if term.weight != ONE else ONE
         coefficient = term.coefficient
         if term.pre != ONE and term.post != ONE:
-            factor *= sympy.Symbol(f"{self.name('P', (term.pre, term.post))}_[s]", real=True)
+            name = self.name("P", (term.pre, term.post))
+            factor *= sympy.Symbol(f"{name}_" if self.form == "list" else f"{name}_[s]", real=True)
         elif term.pre != ONE:
             factor *= sympy.Symbol(f"{self.name('A', term.pre)}_", real=True)
         elif term.post != ONE:
@@ -264,6 +266,10 @@ class RuleKernel:
         self.lines += self._loop(2)
         for k, _ in self._arrays(names):
             add(f"            x{k} = y{k}[s]")
+        if self.form == "list":
+            for name in self.arguments.met["P"].values():
+                if f"{name}_" in names:
+                    add(f"            {name}_ = dot({name}r, {name}c[j])")
         for group, together, clip in pending:
             later = []
             for n, u in enumerate(group):
@@ -292,7 +298,10 @@ class RuleKernel:
         names += ["mask"] if self.masked else []
         names += ["low", "high"] if self.bounded else []
         names += [f"v{k}" for k in used.values()]
-        names += [name for kind in met for name in met[kind].values()]
+        products = list(met["P"].values())
+        if self.form == "list":
+            products = [f"{name}{side}" for name in products for side in ("a", "h")]
+        names += [name for kind in met if kind != "P" for name in met[kind].values()] + products
         head = [f"def serial(first, last, {', '.join(names)}):"]
         head += [f"    one = v{0}.dtype.type(1)", "    zero = v0.dtype.type(0)"]
         some = next(iter(used))
@@ -310,7 +319,10 @@ class RuleKernel:
                 head.append(f"        y{k} = v{k}[{'r' if self.form == 'list' else 'i'}]")
         head += [f"        {name}_ = {name}[r, ip]" for name in met["A"].values()]
         head += [f"        {name}_ = {name}[r]" for name in met["H"].values()]
-        head += [f"        {name}_ = {name}[q]" for name in met["P"].values()]
+        if self.form == "list":
+            head += [f"        {name}r, {name}c = {name}a[r, ip], {name}h[r]" for name in met["P"].values()]
+        else:
+            head += [f"        {name}_ = {name}[q]" for name in met["P"].values()]
         head += ["        there = mask[i % mask.shape[0]]"] if self.masked else []
         return "\n".join(head + self.lines) + "\n", ", ".join(names), names
 

@@ -27,3 +27,12 @@ def exprel(x):
 def int_(x):
     """Return the whole part of a number, and 1 or 0 for a condition."""
     return np.trunc(x)
+
+
+@njit(fastmath={"contract", "reassoc", "nsz"})
+def dot(a, b):
+    """Return the sum over lanes of a b."""
+    total = a.dtype.type(0)
+    for lane in range(a.size):
+        total += a[lane] * b[lane]
+    return total

@@ -33,6 +33,16 @@ def outer_product(a, b, out, alpha, beta=1.0):
 
 
 @njit(cache=True, fastmath=FAST)
+def _deliver_list(low, high, weights, indptr, index, pre, out):
+    for i in range(pre.shape[0]):
+        sent = pre[i, low:high]
+        for s in range(indptr[i], indptr[i + 1]):
+            received, weight = out[index[s], low:high], weights[s]
+            for lane in range(sent.size):
+                received[lane] += weight * sent[lane]
+
+
+@njit(cache=True, fastmath=FAST)
 def deliver_list_backwards(weights, indptr, index, post, scale, keep, out):
     """out[l, i] = scale * sum over the synapses s of i of weights[s] * post[l, index[s]] (+ out[l, i])."""
     for lane in range(out.shape[0]):
@@ -205,6 +215,12 @@ def _add_rows_threads(edges, starts, picks, source, keep, out):
         _add_rows(edges[b], edges[b + 1], starts, picks, source, keep, out)
 
 
+@njit(cache=True, parallel=True)
+def _deliver_list_threads(edges, weights, indptr, index, pre, out):
+    for b in prange(edges.size - 1):
+        _deliver_list(edges[b], edges[b + 1], weights, indptr, index, pre, out)
+
+
 def _blocks(touched, n_post):
     """Return the borders of column blocks, one block a thread, or None where one thread is enough."""
     threads = numba.get_num_threads()
@@ -229,6 +245,15 @@ def deliver_dense(weights, pre, scale, keep, out):
         _deliver_dense(0, out.shape[1], weights, pre, scale, keep, out)
     else:
         _deliver_dense_threads(edges, weights, pre, scale, keep, out)
+
+
+def deliver_list(weights, indptr, index, pre, out):
+    """out[index[s]] += weights[s] * pre[i] for every synapse s of i; pre is (n_pre, lanes), out (n_post, lanes)."""
+    edges = _blocks(weights.size * pre.shape[1], pre.shape[1])
+    if edges is None:
+        _deliver_list(0, pre.shape[1], weights, indptr, index, pre, out)
+    else:
+        _deliver_list_threads(edges, weights, indptr, index, pre, out)
 
 
 def learn_rows(weights, rows, n_pre, change):

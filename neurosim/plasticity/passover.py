@@ -35,7 +35,7 @@ class PassOver:
 
     def __init__(self, projection, groups, where):
         self.projection, layout = projection, projection.layout
-        self.arguments = Arguments(projection.scope, projection.kept)
+        self.arguments = Arguments(projection.scope, projection.kept, "list" if layout.form == LIST else "rows")
         self.terms = []
         single = projection.copies == 1
         self.rows_gate, self.columns_gate = self._gates(groups) if single else (False, False)
@@ -122,14 +122,16 @@ class PassOver:
             if not names & summed:
                 term = replace(term, pre=self._existing(term.pre))
             product = term.pre != ONE and term.post != ONE
-            if names & lanewise or term.mixed != ONE or (product and projection.layout.form == LIST):
+            if names & lanewise or term.mixed != ONE:
                 in_lanes.append(arguments.hoist(term.expr, lane=True))
                 how = "synapse by synapse in every lane"
                 how += ": it does not separate into factors of the two sides" if term.mixed != ONE else ""
             else:
                 once.append(arguments.reduced(term, 1 if names & summed else projection.copies))
                 how = "elementwise"
-                if product:
+                if product and projection.layout.form == LIST:
+                    how = f"one sum over lanes a synapse; {cost(projection, 0, 1)}"
+                elif product:
                     how = f"matrix product over lanes, tile by tile; {cost(projection, 0, 1)}"
             self.terms.append(f"{target} {operator} {term}: {how}")
         return (sympy.Add(*parts) if parts else None for parts in (in_lanes, once))
@@ -151,7 +153,7 @@ class PassOver:
         precision = projection.source.precision.type
         self.fixed = {name: precision(constant(expr, projection.scope)) for expr, name in met["c"].items()}
         rows, columns = projection.layout.rows, projection.layout.columns
-        if self.products:
+        if self.products and projection.layout.form != LIST:
             count = len(self.products)
             self.tile = max(1, min(rows, max(16, SCRATCH // (count * columns * precision().itemsize))))
             self.scratch = {name: np.empty((self.tile, columns), precision) for name in self.products}
@@ -185,8 +187,12 @@ class PassOver:
             spikes, n = projection.target.spikes, projection.target.n
             known["starts"], known["columns"] = np.searchsorted(spikes, np.arange(replicas + 1) * n), spikes % n
         known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
-        work = layout.rows * layout.columns
-        if not self.products:
+        work = layout.synapses * projection.copies if self.form == "list" else layout.rows * layout.columns
+        if self.form == "list":
+            for name, (pre, post) in self.products.items():
+                for side, value in (("a", layout.pre(pre.at_end())), ("h", layout.post(post.at_end()))):
+                    known[name + side] = np.ascontiguousarray(value.transpose(0, 2, 1))
+        if not self.products or self.form == "list":
             known["offset"] = 0
             self.kernel(work * replicas, 0, layout.rows * replicas, *(known[name] for name in self.names))
             return
