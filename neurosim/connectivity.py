@@ -37,6 +37,7 @@ class Layout:
 
     form = MATRIX
     copies = 1
+    by_neuron = True  # whether a row of a matrix belongs to a neuron of the source
     mask = None
     padded = False
 
@@ -57,10 +58,11 @@ class Layout:
         """Return weights as kept, (replicas, ...), as new matrices (replicas, n_pre, n_post)."""
         return np.array(weights)
 
-    @property
-    def synapses(self):
-        """Number of synapses of one replica."""
-        return self.rows * self.columns if self.mask is None else int(self.mask.sum() * self.rows / len(self.mask))
+    def synapses(self, replicas):
+        """Return the number of synapses of all replicas."""
+        if self.mask is None:
+            return self.rows * self.columns * replicas
+        return int(self.mask.sum()) * (replicas if len(self.mask) == self.rows else 1)
 
 
 class _List(Layout):
@@ -78,9 +80,8 @@ class _List(Layout):
         full[:, self.i, self.j] = weights
         return full
 
-    @property
-    def synapses(self):
-        return len(self.i)
+    def synapses(self, replicas):
+        return len(self.i) * replicas
 
 
 class _Patches(Layout):
@@ -89,7 +90,7 @@ class _Patches(Layout):
     def __init__(self, taps, n_pre, kernel, channels):
         self.copies, count = taps.shape
         self.taps, self.n_pre = taps, n_pre  # (positions, taps): index of the source neuron; n_pre where there is none
-        self.padded = bool((taps == n_pre).any())
+        self.padded, self.by_neuron = bool((taps == n_pre).any()), False
         super().__init__(count, channels, shape=(*kernel, channels))
 
     def pre(self, values):
@@ -103,9 +104,8 @@ class _Patches(Layout):
             full[:, taps, position * self.columns : (position + 1) * self.columns] = weights
         return full[:, : self.n_pre].copy()
 
-    @property
-    def synapses(self):
-        return int((self.taps < self.n_pre).sum()) * self.columns
+    def synapses(self, replicas):
+        return int((self.taps < self.n_pre).sum()) * self.columns * replicas
 
 
 class _Pairs(Layout):
@@ -118,9 +118,8 @@ class _Pairs(Layout):
     def matrix(self, weights):
         return weights[:, :, None] * (1 - np.eye(self.rows, dtype=weights.dtype))
 
-    @property
-    def synapses(self):
-        return self.rows * (self.rows - 1)
+    def synapses(self, replicas):
+        return self.rows * (self.rows - 1) * replicas
 
 
 class _Backwards(Layout):
@@ -133,9 +132,8 @@ class _Backwards(Layout):
     def matrix(self, weights):
         return np.array(self.projection.matrix().transpose(0, 2, 1), order="C")
 
-    @property
-    def synapses(self):
-        return self.projection.layout.synapses
+    def synapses(self, replicas):
+        return self.projection.layout.synapses(replicas)
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,11 @@ class Masked:
 
     def layout(self, source, target, generator, here):
         """Return the Layout between two populations."""
-        mask, shape = np.asarray(self.mask), (source.n, target.n)
+        shape = source.n, target.n
+        try:
+            mask = np.asarray(self.mask)
+        except ValueError:
+            raise ParameterError(f"{here}.connectivity: a boolean mask is needed, its rows differ in length") from None
         allowed = [shape, (source.replicas, *shape)] if self.store == "matrix" else [shape]
         if mask.dtype != bool or mask.shape not in allowed:
             raise ParameterError(
@@ -202,12 +204,15 @@ class Random:
 
     def layout(self, source, target, generator, here):
         """Return the Layout between two populations."""
-        if not 0 < self.density <= 1:
+        if not isinstance(self.density, (int, float, np.number)) or not 0 < self.density <= 1:
             raise ParameterError(f"{here}.connectivity: a density above 0 and up to 1 is needed, got {self.density}")
         replicas = 1 if self.store == "list" else source.replicas
+        check_fits((replicas, source.n, target.n), bool, f"{here}.connectivity")
         mask = np.empty((replicas, source.n, target.n), bool)
         for replica in range(replicas):
-            mask[replica] = generator(replica).random((source.n, target.n)) < self.density
+            draw = generator(replica)
+            for row in mask[replica]:
+                row[:] = draw.random(target.n) < self.density
         return _masked(mask[0] if replicas == 1 else mask, self.store, here)
 
 
@@ -234,23 +239,17 @@ class _Image:
     padding: str = "valid"
 
     def __post_init__(self):
-        kernel = (self.kernel, self.kernel) if isinstance(self.kernel, (int, np.integer)) else tuple(self.kernel)
-        object.__setattr__(self, "kernel", kernel)
-        object.__setattr__(self, "image", tuple(self.image))
+        kind = type(self).__name__
+        kernel = (self.kernel, self.kernel) if isinstance(self.kernel, (int, np.integer)) else self.kernel
         for word, sizes, count in (("image", self.image, 3), ("kernel", kernel, 2)):
-            if len(sizes) != count or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
-                raise ParameterError(
-                    f"{type(self).__name__}.{word}: {count} whole numbers of at least 1 are needed, got {sizes}"
-                )
+            _check_sizes(sizes, count, f"{kind}.{word}")
+            object.__setattr__(self, word, tuple(sizes))
         for word, value in (("channels", self.channels), ("stride", self.stride)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ParameterError(
-                    f"{type(self).__name__}.{word}: a whole number of at least 1 is needed, got {value!r}"
-                )
+            _check_sizes((value,), 1, f"{kind}.{word}")
         if self.padding not in ("valid", "same"):
-            raise ParameterError(f"{type(self).__name__}.padding: 'valid' or 'same' is needed, got {self.padding!r}")
-        if self.padding == "valid" and any(k > n for k, n in zip(kernel, self.image, strict=False)):
-            raise ParameterError(f"{type(self).__name__}.kernel: {kernel} does not fit into an image of {self.image}")
+            raise ParameterError(f"{kind}.padding: 'valid' or 'same' is needed, got {self.padding!r}")
+        if self.padding == "valid" and any(k > n for k, n in zip(self.kernel, self.image, strict=False)):
+            raise ParameterError(f"{kind}.kernel: {self.kernel} does not fit into an image of {self.image}")
 
     @property
     def output(self):
@@ -280,6 +279,14 @@ class _Image:
                     f"{here}.connectivity: the {word} {population.name} needs {' x '.join(map(str, shape))} = "
                     f"{np.prod(shape)} neurons (height x width x channels), it has {population.n}"
                 )
+
+
+def _check_sizes(sizes, count, where):
+    whole = isinstance(sizes, (tuple, list)) and len(sizes) == count
+    if not whole or not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes):
+        shown = sizes[0] if count == 1 else sizes
+        number = "a whole number" if count == 1 else f"{count} whole numbers"
+        raise ParameterError(f"{where}: {number} of at least 1 {'is' if count == 1 else 'are'} needed, got {shown!r}")
 
 
 @dataclass(frozen=True)
@@ -378,7 +385,13 @@ class Pooling:
     def __post_init__(self):
         if self.reduce not in ("sum", "max"):
             raise ParameterError(f"Pooling.reduce: 'sum' or 'max' is needed, got {self.reduce!r}")
-        _ = self._windows  # checks the sizes
+        size = (self.size, self.size) if isinstance(self.size, (int, np.integer)) else self.size
+        _check_sizes(self.image, 3, "Pooling.image")
+        _check_sizes(size, 2, "Pooling.size")
+        _check_sizes((size[0] if self.stride is None else self.stride,), 1, "Pooling.stride")
+        if self.padding == "valid" and any(k > n for k, n in zip(size, self.image, strict=False)):
+            raise ParameterError(f"Pooling.size: {tuple(size)} does not fit into an image of {tuple(self.image)}")
+        _ = self._windows  # checks the padding
 
     @cached_property
     def _windows(self):
@@ -427,10 +440,8 @@ class Transposed:
     def layout(self, source, target, generator, here):
         """Return the Layout between two populations."""
         other = self.projection
-        if not hasattr(other, "layout") or other.layout.form == BACKWARDS:
+        if getattr(other, "stored", None) is None:
             raise ParameterError(f"{here}.connectivity: Transposed needs a projection with weights of its own")
-        if other.stored is None:
-            raise ParameterError(f"{here}.connectivity: {other.name} has no weights to read backwards")
         if (source.n, target.n) != (other.target.n, other.source.n):
             raise ParameterError(
                 f"{here}.connectivity: {other.name} read backwards leads from {other.target.n} to {other.source.n} "

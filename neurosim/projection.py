@@ -30,6 +30,7 @@ from neurosim.plasticity.parse import (
     STEP,
     WEIGHT,
     Scope,
+    check_apart,
     declarations,
     split,
     statements,
@@ -162,6 +163,8 @@ class Projection(brian2.core.base.BrianObject):
         here = f"Projection({source.name}, {target.name})"
         self.source, self.target = source, target
         self.transmit, self.rule = transmit, rule
+        if namespace is not None and not isinstance(namespace, Mapping):
+            raise ParameterError(f"Projection.namespace: {{name: constant}} is needed, got {namespace!r}")
         self.namespace = dict(namespace or {})
         self.plastic = True
         self.open = True
@@ -169,9 +172,10 @@ class Projection(brian2.core.base.BrianObject):
         self.signals = _signals(signals or {}, source, here)
         constants, functions = _namespace(self.namespace, self.signals, source, target, here)
 
-        texts = {} if rule is None or isinstance(rule, Kernel) else _events(rule, when, here)
+        texts = {} if rule is None or isinstance(rule, Kernel) else _events(rule, when, self.clock, here)
         lines = [line for event, text in texts.items() for line in split(text, f"{here}.rule", event)]
         variables = declarations(lines, f"{here}.rule")
+        check_apart(variables, (*constants, *self.signals, *functions), f"{here}.rule")
         sent = split(transmit, f"{here}.transmit")
         self._connect(connectivity, transmit, rule, weights, seed, here)
         dimension = self._initial(weights, seed, here)
@@ -191,7 +195,8 @@ class Projection(brian2.core.base.BrianObject):
         )
         self.scope = scope
         learned = statements(lines, with_subexpressions(lines, scope, f"{here}.rule"), f"{here}.rule")
-        sent = statements(sent, with_subexpressions(sent, scope, f"{here}.transmit"), f"{here}.transmit")
+        where = f"{here}.transmit"
+        sent = statements(sent, with_subexpressions(sent, scope, where), where, delivers=True)
         if not sent:
             raise EquationError(f"{here}.transmit: 'variable_post = ...' is needed, got {transmit.strip()!r}")
         read = {s.name for statement in sent for s in statement.expr.free_symbols}
@@ -206,8 +211,11 @@ class Projection(brian2.core.base.BrianObject):
         self.contained_objects.append(self._delivery)
         self.learning, self._plasticity = None, None
         if rule is not None:
+            custom = isinstance(rule, Kernel)
             self.learning = (
-                CustomLearning(self, rule, here) if isinstance(rule, Kernel) else Learning(self, learned, here)
+                CustomLearning(self, rule, _event(when, self.clock, here), here)
+                if custom
+                else Learning(self, learned, here)
             )
             self._plasticity = _Step(self, "plasticity", "synapses", 0)
             self._plasticity.run = self._learn
@@ -227,10 +235,10 @@ class Projection(brian2.core.base.BrianObject):
                 )
         else:
             connectivity = Dense() if connectivity is None else connectivity
-            if not hasattr(connectivity, "layout"):
+            if isinstance(connectivity, type) or not hasattr(connectivity, "layout"):
                 raise ParameterError(
                     f"{here}.connectivity: a kind of neurosim.connectivity is needed, as Masked(mask), "
-                    f"got {type(connectivity).__name__}"
+                    f"got {connectivity if isinstance(connectivity, type) else type(connectivity).__name__}"
                 )
             generator = None
             if seed is not None:
@@ -340,6 +348,8 @@ class Projection(brian2.core.base.BrianObject):
             for side, limit in zip((low, high), bounds, strict=True):
                 if limit is None:
                     continue
+                if np.ndim(limit) or not isinstance(limit, (int, float, np.integer, np.floating, Quantity)):
+                    raise ParameterError(f"{here}.bounds: numbers or None are needed, got {bounds!r}")
                 if get_dimensions(limit) is not dimension:
                     raise ParameterError(
                         f"{here}.bounds: the weights have the unit {get_unit_for_display(dimension)}, the bound "
@@ -416,6 +426,10 @@ class Projection(brian2.core.base.BrianObject):
 
     def matrix(self):
         """Return the weights as a new array (replicas, n_pre, n_post), 0 where there is no synapse."""
+        if not self._has_weights:
+            raise ParameterError(f"{self.name} has no weights")
+        if self.layout.mask is not None:
+            self.confine()
         return self.layout.matrix(None if self.layout.form == BACKWARDS else self.w.reshape(self._weights.shape))
 
     def view(self, name):
@@ -432,10 +446,9 @@ class Projection(brian2.core.base.BrianObject):
         if self.layout.form == BACKWARDS:
             return self.layout.projection.array(name)
         values = self._weights if name == WEIGHT else self._state[name]
-        if self.layout.form == LIST or self.layout.form == PAIRS:
-            return values.reshape(-1, *self.layout.stored)
-        if self.kept[name] == LANEWISE:
-            return values.reshape(-1, *self.layout.stored)
+        lanes = self.copies if self.kept[name] == LANEWISE else 1
+        if lanes > 1 or self.layout.form in (LIST, PAIRS):
+            return values.reshape(len(values) * lanes, *self.layout.stored)
         return values.reshape(-1, self.layout.columns)
 
     @property
@@ -474,20 +487,34 @@ class Projection(brian2.core.base.BrianObject):
             self._weights *= self._weights.dtype.type(self._scale)
             self._scale = 1.0
 
+    def confine(self):
+        """Keep the bounds, and make the weights 0 where there is no synapse, after something else has written them."""
+        if self.bounds is not None:
+            low, high = self.bounds
+            if self.layout.form == LIST:
+                low, high = low[self.layout.i], high[self.layout.i]
+            elif self.layout.form == PAIRS:
+                low, high = low.max(), high.min()
+            else:
+                low, high = low[:, None], high[:, None]
+            np.clip(self._weights, low, high, out=self._weights)
+        if self.layout.mask is not None:
+            weights = self._weights.reshape(-1, len(self.layout.mask), self.layout.columns)
+            weights *= self.layout.mask
+
     def _deliver(self):
         for transmission in self.transmissions:
             transmission()
 
     def _learn(self):
-        if self.plastic and self.open:
+        if self.plastic and self.open and self.learning():
             self._version += 1
-            self.learning()
 
     def explain(self):
         """Return the plan as text: the terms, and what each became, with bytes and operations a step."""
         kind = "" if self.connectivity is None else f", {type(self.connectivity).__name__}"
         if self.layout is not None:
-            kind += f", {self.layout.synapses * self.source.replicas:,} synapses"
+            kind += f", {self.layout.synapses(self.source.replicas):,} synapses"
         lanes = f", {self.source.lanes} lanes" if self.source.lanes > 1 else ""
         lines = [f"{self.source.name} -> {self.target.name}{kind}{lanes}"]
         if self._weights is not None:
@@ -509,6 +536,8 @@ class Projection(brian2.core.base.BrianObject):
                 f"{self.name}: its rule was compiled for a time step of {self.scope.constants['dt']}, the clock has "
                 f"{self.clock.dt} now; set the clock's dt before projections are made"
             )
+        if self._weights is not None and self.layout.mask is not None:
+            self.confine()  # the user may have written where there is no synapse
         for population in (self.source, self.target):
             forget_step(population)
         for transmission in self.transmissions:
@@ -555,23 +584,33 @@ def _child(root, replica, *more):
     return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, replica, *more))
 
 
-def _events(rule, when, here):
+def _events(rule, when, clock, here):
     """Return the texts of a rule by event."""
     if isinstance(rule, Rule):
-        rule, when = rule.events, rule.when if when == STEP else when
+        rule, when = rule.events, rule.when if isinstance(when, str) and when == STEP else when
     if isinstance(rule, Mapping):
-        if when != STEP:
+        if not isinstance(when, str) or when != STEP:
             raise ParameterError(f"{here}.when: a rule given as texts by event has its events already, got {when!r}")
         texts = dict(rule)
     else:
-        texts = {when: rule}
-    for event in texts:
-        if event not in (STEP, PRE, POST) and not callable(event):
-            raise ParameterError(
-                f"{here}.when: 'step', 'pre', 'post' or the end of a phase as presentation.end('nudged') is needed, "
-                f"got {event!r}"
-            )
-    return texts
+        texts = {_event(when, clock, here): rule}
+    if not texts:
+        raise ParameterError(f"{here}.rule: a text for at least one event is needed, got {rule!r}")
+    return {_event(event, clock, here): text for event, text in texts.items()}
+
+
+def _event(event, clock, here):
+    """Return an event if it is one: "step", "pre", "post" or the end of a phase of a presentation on this clock."""
+    if isinstance(event, str) and event in (STEP, PRE, POST):
+        return event
+    if not hasattr(event, "phase") or not callable(event):
+        raise ParameterError(
+            f"{here}.when: 'step', 'pre', 'post' or the end of a phase as presentation.end('nudged') is needed, "
+            f"got {event!r}"
+        )
+    if event.presentation.clock is not clock:
+        raise ParameterError(f"{here}.when: {event.presentation.name} has another clock than the projection")
+    return event
 
 
 def _shown(rule):
@@ -587,7 +626,11 @@ def _shown(rule):
 
 def _signals(signals, source, here):
     """Check global signals: ``{name: (population of one neuron, variable)}``."""
+    if not isinstance(signals, Mapping):
+        raise ParameterError(f"{here}.signals: {{name: (population, variable)}} is needed, got {signals!r}")
     for name, signal in signals.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ParameterError(f"{here}.signals: a name is needed, got {name!r}")
         try:
             population, variable = signal
         except (TypeError, ValueError):
@@ -604,6 +647,10 @@ def _signals(signals, source, here):
             )
         if name in RESERVED or name.endswith(("_pre", "_post")):
             raise ParameterError(f"{here}.signals: '{name}' has a meaning of its own; give the signal another name")
+        if population.clock is not source.clock:
+            raise ParameterError(f"{here}.signals: {population.name} has another clock than the projection")
+        if not isinstance(variable, str):
+            raise ParameterError(f"{here}.signals: '{name}' must be (population, variable), got {signal!r}")
         population.view(variable)
     return dict(signals)
 
@@ -615,12 +662,20 @@ def _namespace(namespace, signals, source, target, here):
     taken |= {f"{name}_post" for name in (*target.dimensions(), *target.namespace)}
     functions = {n: f for n, f in callable_in_text(namespace).items() if isinstance(f, Function)}
     constants = {LANES: source.lanes, "dt": source.clock.dt}
+    for population in (source, target):  # what the populations' own expressions call
+        for name, value in population.namespace.items():
+            if isinstance(value, Function) and functions.setdefault(name, value) is not value:
+                raise ParameterError(
+                    f"{here}.namespace: '{name}' is one function here and another in {population.name}; rename one"
+                )
     for name, value in namespace.items():
         if name not in functions and (np.ndim(value) or not isinstance(value, (int, float, np.number, Quantity))):
             raise ParameterError(
                 f"{here}.namespace: '{name}' must be one number, with or without a unit, or a function with "
                 f"brian2.check_units, got {value!r}"
             )
+        if name not in functions and not (np.isrealobj(value) and np.isfinite(float(value))):
+            raise ParameterError(f"{here}.namespace: '{name}' must be a finite real number, got {value!r}")
         if name in taken:
             raise ParameterError(f"{here}.namespace: '{name}' has a meaning of its own; give the constant another name")
         if name not in functions:

@@ -2,14 +2,19 @@
 
 import numpy as np
 
+from neurosim.connectivity import LIST
+
 
 def cost(projection, arrays, products):
     """Return bytes and floating-point operations a step as text, for reading and writing arrays of weights' size."""
     layout, replicas = projection.layout, projection.source.replicas
     each = int(np.prod(layout.stored)) * projection.source.precision.itemsize * replicas
+    pairs = (
+        layout.synapses(replicas) if layout.form == LIST else layout.rows * layout.columns * replicas * layout.copies
+    )
     parts = [in_bytes(2 * arrays * each)] if arrays else []
     if products:
-        parts.append(_count(2 * products * layout.rows * layout.columns * projection.copies * replicas, "flop"))
+        parts.append(_count(2 * products * pairs * projection.source.lanes, "flop"))
     return ", ".join(parts) + " a step"
 
 

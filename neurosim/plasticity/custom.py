@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import sympy
 
+from neurosim.connectivity import BACKWARDS
 from neurosim.errors import EquationError
-from neurosim.plasticity.parse import WEIGHT
+from neurosim.plasticity.parse import POST, PRE, STEP, WEIGHT
 from neurosim.plasticity.plan import Factor
 
 
@@ -31,9 +32,15 @@ class Kernel:
 class CustomLearning:
     """A user's compiled function in place of a rule's text."""
 
-    def __init__(self, projection, kernel, here):
+    def __init__(self, projection, kernel, event, here):
         where = f"{here}.rule"
-        self.projection, self.kernel = projection, kernel
+        self.projection, self.kernel, self.event = projection, kernel, event
+        if event in (PRE, POST):
+            raise EquationError(
+                f"{where}: a Kernel is called once for all neurons, not at the spikes of one: {event!r}"
+            )
+        if projection.layout is None or projection.layout.form == BACKWARDS:
+            raise EquationError(f"{where}: a Kernel needs weights of the projection's own")
         function = getattr(kernel.function, "py_func", None)
         if function is None:
             raise EquationError(f"{where}: Kernel.function must be compiled with numba's njit")
@@ -63,6 +70,8 @@ class CustomLearning:
 
     def __call__(self):
         projection = self.projection
+        if self.event != STEP and not self.event():
+            return False
         projection.fold()
         values = {name: factor.at_end().view() for name, factor in self.parts.items()}
         values |= {name: projection.view(name).view() for name in projection.scope.synapse}
@@ -71,6 +80,8 @@ class CustomLearning:
         values |= {name: float(value) for name, value in projection.scope.constants.items()}
         values["dt"] = float(projection.clock.dt_)
         self.kernel.function(*(values[name] for name in self.names))
+        projection.confine()
+        return True
 
     def explain(self):
         """Return a line that says what is called."""

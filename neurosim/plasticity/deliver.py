@@ -260,7 +260,7 @@ class _Product(Part):
             self.plan = f"matrix product over lanes, or rows of spikes where few spike; {costs}"
         elif projection.copies > 1:
             self._run, self.plan = self._over_lanes, f"matrix product over lanes; {costs}"
-        elif spikes_only(self.pre, projection.source):
+        elif spikes_only(self.pre, projection):
             each = in_bytes(layout.columns * projection.source.precision.itemsize)
             self._run, self.plan = self._rows, f"event-driven: rows of the neurons that spiked; {each} a spike"
         else:
@@ -423,7 +423,7 @@ class _PassOver(Part):
             received[...] = 0
         known["out"] = target
         last = len(received) if layout.form == LIST else layout.columns
-        work = layout.synapses * len(received)
+        work = layout.synapses(1) * len(received)
         self.kernel(work, 0, last, *(known[name] for name in self.names))
         if self.largest:
             received[...] = target + (received if keep else 0)

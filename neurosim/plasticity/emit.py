@@ -357,7 +357,7 @@ def transmit_kernel(arguments, expr, form, masked, gate=None, largest=False):
         lines += ["            for s in range(first, last):", "                j = s"]
     lines += [f"                x{k} = y{k}[s]" for k in used.values()]
     if largest:
-        lines += [f"                value = {value}", "                if not value <= sums[j]:"]
+        lines += [f"                value = {value}", "                if value > sums[j] or value != value:"]
         lines += ["                    sums[j] = value"]
     elif masked:
         lines += ["                if there[s]:", f"                    sums[j] += {value}"]

@@ -24,6 +24,10 @@ class Learning:
                 raise EquationError(f"{where}: {population.name} has no spikes, which the event {event!r} needs")
         if projection.layout.form == BACKWARDS:
             raise EquationError(f"{where}: weights read backwards learn by the rule of the projection they belong to")
+        rates = [s.target for s in statements if s.event == RATE]
+        for target in rates:
+            if rates.count(target) > 1:
+                raise EquationError(f"{where}: '{target}' has two rates; write their sum as one")
         groups = {}
         for event in (RATE, STEP, PRE, POST):
             groups[event] = [s for s in statements if s.event == event]
@@ -42,9 +46,11 @@ class Learning:
             self.passes.append((event, _pass(projection, [(event, members)], where)))
 
     def __call__(self):
-        for event, each in self.passes:
-            if event is None or event():
-                each()
+        """Carry out what is due; return whether anything was."""
+        due = [each for event, each in self.passes if event is None or event()]
+        for each in due:
+            each()
+        return bool(due)
 
     def explain(self):
         """Return lines that say what each term became."""
@@ -134,7 +140,7 @@ class _Outer:
             self.plan = f"matrix product over lanes, or rows of spikes where few spike, added in place; {costs}"
         elif projection.copies > 1:
             self._run, self.plan = self._product, f"matrix product over lanes, added to the weights in place; {costs}"
-        elif spikes_only(self.pre, projection.source):
+        elif spikes_only(self.pre, projection):
             self._run = self._rows
             self.plan = f"event-driven: rows of the neurons that spiked; {in_bytes(8 * projection.target.n)} a spike"
         else:

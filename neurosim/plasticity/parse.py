@@ -37,6 +37,8 @@ STATEMENT = re.compile(
 DECLARATION = re.compile(r"(?P<target>\w+)\s*:\s*(?P<unit>[^:]+)")
 UNIT = re.compile(r"(?P<unit>[^()]*(?:\([^()]*\)[^()]*)*?)\s*(?:\((?P<flag>[a-z ]+)\))?")
 SECOND = get_dimensions(ms)
+CONDITION = "a condition is a number as int(condition)"
+UNREADABLE = (SyntaxError, ValueError, TypeError, NotImplementedError, KeyError, AttributeError)
 RESERVED = {"i", "j", "t", "dt", "N", "xi", "lanes", "w"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
 
 # The functions of brian2's language that a text may use, in NumPy.
@@ -191,6 +193,13 @@ def declarations(lines, where):
     return found
 
 
+def check_apart(variables, taken, where):
+    """Refuse a variable of the synapse with the name of a constant or a signal."""
+    for name in variables:
+        if name in taken:
+            raise EquationError(f"{where}: '{name}' is a constant or a signal already; give the variable another name")
+
+
 def _check_new(name, found, where):
     if name in RESERVED or name.endswith(("_pre", "_post")):
         raise EquationError(f"{where}: '{name}' is reserved; give the variable of the synapse another name")
@@ -221,30 +230,38 @@ def with_subexpressions(lines, scope, where):
     return scope
 
 
-def statements(lines, scope, where):
+def statements(lines, scope, where, *, delivers=False):
     """Return the statements of the lines, their names and dimensions checked, subexpressions put in.
 
-    ``x -= y`` becomes ``x += -(y)``, ``x *= y`` and ``x /= y`` become changes of x.
+    ``x -= y`` becomes ``x += -(y)``, ``x *= y`` becomes ``x = x * y``.
 
     Raises
     ------
     EquationError
         If a statement names something that does not exist here, or its sides differ in dimension.
     """
+    changes = (lambda name: name.endswith("_post")) if delivers else scope.synapse.__contains__
+    allowed = "a transmit sets a variable of the target: 'variable_post = ...' is needed"
+    if not delivers:
+        allowed = f"a rule changes {', '.join(scope.synapse)}"
     found = []
     for line in lines:
+        if delivers and line.operator in ("", "d/dt"):
+            raise EquationError(f"{where}: {line.text!r} belongs into a rule; 'variable_post = ...' is needed")
         if line.operator == "" or (line.operator == "=" and line.unit is not None):
             continue
         left = scope.dimension(line.target)
-        if left is None or line.target in scope.named:
+        if left is None:
             raise EquationError(f"{where}: {_unknown(line.target, scope)}")
+        if not changes(line.target):
+            raise EquationError(f"{where}: {line.text!r} sets '{line.target}', {allowed}")
         operator, target = line.operator, sympy.Symbol(line.target, real=True)
         wanted = left / SECOND if operator == "d/dt" else get_dimensions(1) if operator in ("*=", "/=") else left
         expr = read_expression(line.expression, wanted, scope, where, line.text)
         if operator == "-=":
             operator, expr = "+=", -expr
         elif operator in ("*=", "/="):
-            operator, expr = "+=", target * expr - target if operator == "*=" else target / expr - target
+            operator, expr = "=", target * expr if operator == "*=" else target / expr
         found.append(Statement(line.text, line.target, operator, expr, line.event))
     return found
 
@@ -254,12 +271,17 @@ def read_expression(text, dimension, scope, where, line):
     try:
         names = get_identifiers(text) - set(DEFAULT_FUNCTIONS) - set(scope.functions)
         expr = str_to_sympy(text)
-    except (SyntaxError, ValueError, TypeError, NotImplementedError) as error:
-        raise EquationError(f"{where}: cannot read {text!r}: {error}") from None
+    except UNREADABLE as error:
+        raise EquationError(f"{where}: cannot read {text!r}: {error}; {CONDITION}") from None
+    if isinstance(expr, sympy.logic.boolalg.Boolean) and not expr.is_Symbol:
+        raise EquationError(f"{where}: {text!r} is a condition; {CONDITION}")
+    if not isinstance(expr, sympy.Expr):
+        raise EquationError(f"{where}: {text!r} is no expression")
     foreign = (get_identifiers(text) & set(DEFAULT_FUNCTIONS)) - set(FUNCTIONS)
     if foreign:
         raise EquationError(f"{where}: {', '.join(sorted(foreign))} cannot be used here; there are {_functions()}")
-    if expr.has(sympy.zoo, sympy.nan, sympy.oo):
+    limits = sympy.Function("clip")
+    if expr.replace(limits, lambda x, low, high: x).has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I):
         raise EquationError(f"{where}: {text!r} is not finite")
     for name in sorted(names):
         if scope.dimension(name) is None and name not in DEFAULT_CONSTANTS:
@@ -291,7 +313,7 @@ def _check_dimensions(left, expression, names, scope, where):
     variables |= DEFAULT_FUNCTIONS | dict(scope.functions) | {n: c for n, c in DEFAULT_CONSTANTS.items() if n in names}
     try:
         right = parse_expression_dimensions(expression, variables)
-    except (DimensionMismatchError, TypeError, ValueError, SyntaxError) as error:
+    except (DimensionMismatchError, *UNREADABLE) as error:
         raise EquationError(f"{where}: {' '.join(str(error).split())}") from None
     if right is not left:
         raise EquationError(

@@ -37,8 +37,8 @@ class PassOver:
         self.projection, layout = projection, projection.layout
         self.arguments = Arguments(projection.scope, projection.kept, "list" if layout.form == LIST else "rows")
         self.terms = []
-        single = projection.copies == 1
-        self.rows_gate, self.columns_gate = self._gates(groups) if single else (False, False)
+        self.single = projection.copies == 1 and not layout.padded
+        self.rows_gate, self.columns_gate = self._gates(groups) if self.single else (False, False)
         updates = []
         for event, members in groups:
             made = [update for s in members for update in self._updates(s, event, where)]
@@ -80,7 +80,7 @@ class PassOver:
         projection, scope = self.projection, self.projection.scope
         arguments = self.arguments
         limit = None
-        if projection.copies == 1:
+        if self.single:
             factor = DT if event == RATE else ONE
             expr = statement.expr
             for gate, population, suffix in (
@@ -89,7 +89,7 @@ class PassOver:
             ):
                 if gate:
                     expr = expr.subs(spike_symbol(population, suffix), 1)
-            expr = self._existing(expr * factor)
+            expr = expr * factor
             self.terms.append(f"{statement.target} {'=' if statement.operator == '=' else '+='} {readable(expr)}")
             operator = "=" if statement.operator == "=" else "+="
             return [Update(statement.target, operator, None, arguments.hoist(expr, lane=False))]
@@ -187,7 +187,7 @@ class PassOver:
             spikes, n = projection.target.spikes, projection.target.n
             known["starts"], known["columns"] = np.searchsorted(spikes, np.arange(replicas + 1) * n), spikes % n
         known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
-        work = layout.synapses * projection.copies if self.form == "list" else layout.rows * layout.columns
+        work = layout.synapses(1) * projection.copies if self.form == "list" else layout.rows * layout.columns
         if self.form == "list":
             for name, (pre, post) in self.products.items():
                 for side, value in (("a", layout.pre(pre.at_end())), ("h", layout.post(post.at_end()))):

@@ -216,12 +216,14 @@ class Factor:
         bare = text in self.reads and text.endswith(suffix) and self.reads[text][0] is population
         self.variable = text.removesuffix(suffix) if bare else None
         constants = {n: float(scope.constants[n]) for n in names if n in scope.constants}
-        self._key = (text, *sorted(constants.items()))
+        used = {name: f for name, f in scope.functions.items() if f"{name}(" in text}
+        others = [(n, id(read), variable) for n, (read, variable) in self.reads.items() if read is not population]
+        self._key = (text, *sorted(constants.items()), *others, *((n, id(f)) for n, f in used.items()))
         lost = [n for n in names if n not in self.reads and n not in constants]
         if lost:
             raise EquationError(f"{text}: {', '.join(lost)} exist for the equations of {population.name} only")
         code = f"lambda {', '.join(self.reads)}: {NumpyNodeRenderer().render_expr(text)}"
-        vectorised = {name: numba.vectorize(scalar(f)) for name, f in scope.functions.items() if name in code}
+        vectorised = {name: numba.vectorize(scalar(f)) for name, f in used.items()}
         self._function = eval(code, FUNCTIONS | constants | vectorised)  # noqa: S307
         self._ones = None
 
@@ -268,7 +270,14 @@ def inline(expr, scope):
 def constant(expr, scope):
     """Return the number that a constant expression has in base units; its dimension was checked with the text."""
     value = expr.subs({s: float(scope.constants[s.name]) for s in expr.free_symbols})
-    if not value.atoms(sympy.Function):
-        return float(value)
-    own = {name: scalar(function) for name, function in scope.functions.items()}
-    return float(eval(NumpyNodeRenderer().render_expr(to_text(value)), FUNCTIONS | own))  # noqa: S307
+    try:
+        if value.atoms(sympy.Function):
+            own = {name: scalar(function) for name, function in scope.functions.items()}
+            with np.errstate(all="ignore"):  # what is not finite is named below
+                value = eval(NumpyNodeRenderer().render_expr(to_text(value)), FUNCTIONS | own)  # noqa: S307
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number) and expr not in (sympy.oo, -sympy.oo):  # clip(x, 0, inf) has no upper limit
+        raise EquationError(f"{readable(expr)} is not a finite real number")
+    return number

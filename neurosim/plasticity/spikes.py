@@ -17,16 +17,17 @@ def spike_symbol(population, suffix):
     return sympy.Symbol(f"{population.model.spike}{suffix}", real=True) if population.model.spike else None
 
 
-def spikes_only(factor, population):
-    """Say whether a factor is just the spike variable of its population, so that rows without a spike drop out."""
-    return factor.variable is not None and factor.variable == population.model.spike
+def spikes_only(factor, projection):
+    """Say whether a factor is just the spike variable of the source, so that rows without a spike drop out."""
+    spike = projection.source.model.spike
+    return projection.layout.by_neuron and factor.variable is not None and factor.variable == spike
 
 
 def sparse_rows(factor, projection):
     """Say whether rows of spikes may be summed in place of a product over lanes."""
     layout, source = projection.layout, projection.source
     plain = layout.form == MATRIX and projection.copies == source.lanes > 1
-    return plain and spikes_only(factor, source) and source.lanes * layout.rows * layout.columns >= LARGE
+    return plain and spikes_only(factor, projection) and source.lanes * layout.rows * layout.columns >= LARGE
 
 
 def spike_lists(population):
