@@ -99,6 +99,9 @@ class PassOver:
                 statement, limit = clipped
         operator, expr = lane_change(statement, event, projection, where)
         kept = projection.kept[statement.target]
+        target = sympy.Symbol(statement.target, real=True)
+        if operator == "=" and kept == SHARED and target in expr.free_symbols:  # one lane, a window over the edge
+            operator, expr = "+=", expr - target
         if kept == LANEWISE:
             self.terms.append(f"{statement.target} {operator} {readable(expr)}: elementwise, in every lane")
             return [Update(statement.target, operator, arguments.hoist(expr, lane=True), None)]
@@ -188,6 +191,8 @@ class PassOver:
             known["starts"], known["columns"] = np.searchsorted(spikes, np.arange(replicas + 1) * n), spikes % n
         known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
         work = layout.synapses(1) * projection.copies if self.form == "list" else layout.rows * layout.columns
+        if self.rows_gate:
+            work *= len(projection.source.spikes) / len(projection.source)
         if self.form == "list":
             for name, (pre, post) in self.products.items():
                 for side, value in (("a", layout.pre(pre.at_end())), ("h", layout.post(post.at_end()))):
