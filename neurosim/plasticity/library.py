@@ -49,11 +49,12 @@ THREE_FACTOR = Rule(
     "three-factor rule",
     "dw/dt = eta * s_pre * psi_post * m_post - decay * w",
     symbols={
-        "s": "1 in a step with a spike of the source, else 0",
+        "w": "weight (1)",
+        "s": "1 in a step with a spike of the source, else 0 (1)",
         "psi": "slope of the target's transfer function at its potential (1)",
         "m": "modulatory signal at the target (1)",
         "eta": "learning rate (1/s)",
-        "decay": "rate at which weights decay (1/s)",
+        "decay": "rate at which weights decay in every lane (1/s): decay / lanes is that of one",
     },
     source="Lillicrap, Cownden, Tweed, Akerman 2016, Methods, 'A deep network that integrates its activity and spikes'",
 )
@@ -75,14 +76,15 @@ HEBB = Rule(
 OJA = Rule(
     "Oja's rule",
     "dw/dt = eta * r_post * (r_pre - r_post * w)",
-    symbols=RATES,
-    source="Oja 1982, J. Math. Biol. 15:267, equation 3 in the limit of small steps",
+    symbols=RATES | {"r": "activity (1); the target's is linear, r = sum of w r_pre, for a principal component"},
+    source="Oja 1982, J. Math. Biol. 15:267, in the limit of small steps",
 )
 
 BCM = Rule(
     "BCM rule",
     "dw/dt = eta * r_pre * r_post * (r_post - theta_post)",
-    symbols=RATES | {"theta": "sliding threshold: a running mean of the target's squared activity (1)"},
+    symbols=RATES
+    | {"theta": "sliding threshold: mean of the target's squared activity over less time than learning takes (1)"},
     source="Bienenstock, Cooper, Munro 1982, J. Neurosci. 2:32; threshold as in Intrator, Cooper 1992",
 )
 
@@ -90,26 +92,29 @@ COMPETITIVE = Rule(
     "competitive p-norm rule",
     "dw/dt = g_post * (R**p * v_pre - drive_post * w) / tau_L",
     symbols={
+        "w": "weight (1)",
         "v": "input (1)",
         "drive": "what the target receives, I = <W, v>: transmit drive_post = sign(w) * abs(w)**(p - 1) * v_pre",
-        "g": "learning activation of the target's state: positive for the winner, negative for those just below it",
-        "p": "exponent of the norm of a target's weights",
-        "R": "radius: the p-norm to which they converge",
+        "g": "learning activation of the target's state (1): positive for the winner, negative for those below it; "
+        "weights converge where g * drive is not negative",
+        "p": "exponent of the norm of a target's weights (1)",
+        "R": "radius: the p-norm to which they converge (1)",
         "tau_L": "time constant of learning (s)",
     },
-    source="Krotov, Hopfield 2019, Unsupervised learning by competing hidden units, equation 2",
+    source="Krotov, Hopfield 2018, arXiv:1806.10181, equation 2",
 )
 
 CONTRASTIVE = Rule(
     "contrastive rule",
     "w += eta / beta * (rho_pre * rho_post - free_pre * free_post)",
     symbols={
+        "w": "weight (1)",
         "rho": "activity at the end of the nudged phase (1)",
         "free": "activity kept from the end of the free phase (1): presentation.keep(..., into='free', phase='free')",
         "eta": "learning rate (1)",
         "beta": "strength of the nudge (1)",
     },
-    source="Scellier, Bengio 2017, Front. Comput. Neurosci. 11:24, equation 9, for beta != 0 finite",
+    source="Scellier, Bengio 2017, Front. Comput. Neurosci. 11:24: the update of the weights, for a finite beta",
     when="end",
 )
 
@@ -133,12 +138,13 @@ HINGE = Rule(
     symbols={
         "r": "activity of the source (1)",
         "h": "field of the target, the weighted sum that it receives (1)",
-        "shown": "1 for the class shown, else 0",
+        "w": "weight (1)",
+        "shown": "1 for the class shown, else 0 (1)",
         "mu": "weight of the classes not shown (1)",
-        "S": "margin: 1 in the paper's loss",
+        "S": "margin (1): 1 in equation 4, any in section 2.3",
         "eta": "learning rate (1)",
     },
-    source="Amit 2019, Front. Comput. Neurosci. 13:18, equation 4",
+    source="Amit 2019, Front. Comput. Neurosci. 13:18, equation 4; section 2.3 for the margin",
 )
 
 MIRRORED = Rule(
@@ -148,17 +154,19 @@ MIRRORED = Rule(
         "delta": "error signal of the feedback's source, the cell that the forward synapse leads to (1)",
         "psi": "slope of that cell's transfer function (1)",
         "r": "activity of the feedback's target, the cell that the forward synapse comes from (1)",
-        "epsilon": "0: fixed, 1: the same change as the forward synapse's",
+        "w": "weight of the feedback (1)",
+        "epsilon": "1: the same change as the forward synapse's, 0: none (1)",
         "eta": "learning rate of the forward projection (1/s)",
-        "decay": "rate of decay, the same as the forward projection's (1/s); 0 for URFB",
+        "decay": "rate of decay, the same as the forward projection's (1/s), in every lane; 0 for URFB",
     },
-    source="Amit 2019, section 2.2 and equation 12 (decay 0); Kolen, Pollack 1994, with decay",
+    source="Amit 2019, section 2.2 and equation 11 (decay 0); Kolen, Pollack 1994, with decay",
 )
 
 NODE_PERTURBATION = Rule(
     "node perturbation",
     "w += eta * reward * noise_post / sigma**2 * r_pre",
     symbols={
+        "w": "weight (1)",
         "reward": "global signal: loss without the perturbation minus loss with it (1)",
         "noise": "perturbation of the target's potential, of mean 0 and standard deviation sigma (1)",
         "sigma": "its standard deviation (1)",
@@ -170,9 +178,11 @@ NODE_PERTURBATION = Rule(
 
 STDP = Rule(
     "pair STDP",
-    {"pre": "w -= A_minus * trace_post", "post": "w += A_plus * trace_pre"},
+    {"pre": "w -= A_minus * recent_post", "post": "w += A_plus * recent_pre"},
     symbols={
-        "trace": "trace of the neuron's own spikes: dtrace/dt = -trace / tau, plus 1 at a spike (1)",
+        "w": "weight (its own unit)",
+        "recent": "trace of the neuron's own spikes: drecent/dt = -recent / tau, plus 1 at a spike (1); where it holds "
+        "this step's spike already, spikes of one step change the weight by A_plus - A_minus",
         "A_plus": "change of a synapse whose source spiked just before its target (unit of w)",
         "A_minus": "change of one whose target spiked just before its source, counted positive (unit of w)",
     },
@@ -181,17 +191,18 @@ STDP = Rule(
 
 ELIGIBILITY = Rule(
     "eligibility trace with a late third factor",
-    """dtrace/dt = (x_pre * psi_post - trace) / tau_e : 1
-    dw/dt = eta * trace * signal_post""",
+    """delig/dt = (x_pre * psi_post - elig) / tau_e : 1
+    dw/dt = eta * elig * signal_post""",
     symbols={
         "x": "low-passed spikes of the source (1)",
         "psi": "slope, or pseudo-derivative, of the target's spike probability (1)",
-        "trace": "eligibility of the synapse (1)",
+        "w": "weight (1)",
+        "elig": "eligibility of the synapse: x psi, low-passed with gain 1 (1)",
         "tau_e": "time constant for which it lasts (s)",
-        "signal": "learning signal of the target, which may come late (1); for one signal for all, see signals",
+        "signal": "learning signal of the target (1), one step late or later: rates read the values before the step",
         "eta": "learning rate (1/s)",
     },
-    source="Bellec et al. 2020, Nat. Commun. 11:3625, equations 1 and 4, low-passed",
+    source="the form of e-prop: Bellec et al. 2020, Nat. Commun. 11:3625, with one low-pass for its sum over time",
 )
 
 RULES = (

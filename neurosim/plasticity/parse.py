@@ -309,7 +309,12 @@ def _unknown(name, scope):
 
 
 def _check_dimensions(left, expression, names, scope, where):
-    variables = {n: Constant(n, value=1.0, dimensions=scope.dimension(n)) for n in names if n not in DEFAULT_CONSTANTS}
+    values = {n: float(scope.constants[n]) for n in names if n in scope.constants}  # an exponent decides a dimension
+    variables = {
+        n: Constant(n, value=values.get(n, 1.0), dimensions=scope.dimension(n))
+        for n in names
+        if n not in DEFAULT_CONSTANTS
+    }
     variables |= DEFAULT_FUNCTIONS | dict(scope.functions) | {n: c for n, c in DEFAULT_CONSTANTS.items() if n in names}
     try:
         right = parse_expression_dimensions(expression, variables)
