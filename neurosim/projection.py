@@ -192,6 +192,7 @@ class Projection(brian2.core.base.BrianObject):
             synapse=({WEIGHT: dimension} if self._has_weights else {}) | {n: v.dimension for n, v in variables.items()},
             signals={name: read.dimensions()[variable] for name, (read, variable) in self.signals.items()},
             functions=functions,
+            where=here,
         )
         self.scope = scope
         learned = statements(lines, with_subexpressions(lines, scope, f"{here}.rule"), f"{here}.rule")
@@ -664,7 +665,7 @@ def _namespace(namespace, signals, source, target, here):
     constants = {LANES: source.lanes, "dt": source.clock.dt}
     for population in (source, target):  # what the populations' own expressions call
         for name, value in population.namespace.items():
-            if isinstance(value, Function) and functions.setdefault(name, value) is not value:
+            if isinstance(value, Function) and functions.setdefault(name, value).pyfunc is not value.pyfunc:
                 raise ParameterError(
                     f"{here}.namespace: '{name}' is one function here and another in {population.name}; rename one"
                 )

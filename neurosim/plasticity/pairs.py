@@ -7,7 +7,19 @@ from neurosim.errors import EquationError
 from neurosim.plasticity.lanes import lane_change, without_clip
 from neurosim.plasticity.parse import FUNCTIONS, RATE, WEIGHT, to_text
 from neurosim.plasticity.part import Part
-from neurosim.plasticity.plan import COMMON, LANEWISE, ONE, SHARED, SUMMED, Factor, constant, readable, separate, side
+from neurosim.plasticity.plan import (
+    COMMON,
+    LANEWISE,
+    ONE,
+    SHARED,
+    SUMMED,
+    Factor,
+    constant,
+    multiplied_out,
+    readable,
+    separate,
+    side,
+)
 
 
 class Pairs:
@@ -33,7 +45,7 @@ class Pairs:
             )
         operator, expr = lane_change(statement, event, projection, where)
         terms = []
-        for term in separate(expr, scope):
+        for term in separate(multiplied_out(expr), scope):
             if term.mixed != ONE:
                 raise EquationError(
                     f"{where}: {readable(term.mixed)} does not separate into a factor of the source times one of the "

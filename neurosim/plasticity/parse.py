@@ -71,6 +71,8 @@ class Scope:
         The user's own functions, as brian2 functions.
     named : mapping of str to (sympy expression, Dimension)
         The text's own subexpressions.
+    where : str
+        Words for an error message, as ``Projection(x, h)``.
     """
 
     pre: MappingProxyType
@@ -81,6 +83,7 @@ class Scope:
     signals: MappingProxyType = field(default_factory=dict)
     functions: MappingProxyType = field(default_factory=dict)
     named: MappingProxyType = field(default_factory=dict)
+    where: str = "a rule or transmit"
 
     def dimension(self, name):
         """Return the dimension of a name, or None if the text may not use it."""
@@ -272,7 +275,8 @@ def read_expression(text, dimension, scope, where, line):
         names = get_identifiers(text) - set(DEFAULT_FUNCTIONS) - set(scope.functions)
         expr = str_to_sympy(text)
     except UNREADABLE as error:
-        raise EquationError(f"{where}: cannot read {text!r}: {error}; {CONDITION}") from None
+        hint = f"; {CONDITION}" if re.search(r"[<>]|==|!=|\band\b|\bor\b|\bnot\b", text) else ""
+        raise EquationError(f"{where}: cannot read {text!r}: {error}{hint}") from None
     if isinstance(expr, sympy.logic.boolalg.Boolean) and not expr.is_Symbol:
         raise EquationError(f"{where}: {text!r} is a condition; {CONDITION}")
     if not isinstance(expr, sympy.Expr):
@@ -280,8 +284,12 @@ def read_expression(text, dimension, scope, where, line):
     foreign = (get_identifiers(text) & set(DEFAULT_FUNCTIONS)) - set(FUNCTIONS)
     if foreign:
         raise EquationError(f"{where}: {', '.join(sorted(foreign))} cannot be used here; there are {_functions()}")
-    limits = sympy.Function("clip")
-    if expr.replace(limits, lambda x, low, high: x).has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I):
+    clips = {f: f.args[0] for f in expr.atoms(sympy.core.function.AppliedUndef) if f.func.__name__ == "clip"}
+    if any(len(f.args) != 3 for f in clips):
+        raise EquationError(f"{where}: clip(x, low, high) is needed, got {text!r}")
+    if expr.has(sympy.logic.boolalg.BooleanAtom):
+        raise EquationError(f"{where}: {text!r}: True and False are written 1 and 0")
+    if expr.xreplace(clips).has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I):
         raise EquationError(f"{where}: {text!r} is not finite")
     for name in sorted(names):
         if scope.dimension(name) is None and name not in DEFAULT_CONSTANTS:

@@ -21,6 +21,7 @@ from neurosim.plasticity.plan import (
     SUMMED,
     Factor,
     constant,
+    multiplied_out,
     readable,
     scalar,
     separate,
@@ -120,6 +121,8 @@ class PassOver:
         summed = {name for name, kept in projection.kept.items() if kept == SUMMED}
         lanewise = {name for name, kept in projection.kept.items() if kept == LANEWISE}
         in_lanes, once = [], []
+        if summed:  # a sum over lanes counts once, what stands beside it in every lane
+            expr = multiplied_out(expr)
         for term in separate(expr, projection.scope):
             names = {s.name for s in term.weight.free_symbols | term.mixed.free_symbols}
             if not names & summed:

@@ -90,13 +90,20 @@ def _separate_product(product, scope):
     together = sympy.Mul(*mixed)
     if not mixed:
         return [Term(factors[""], factors["w"], factors["pre"], factors["post"])]
-    # exp(a + b) stays: as exp(a) exp(b) it overflows where the difference of large values does not
-    expanded = sympy.expand(together, power_exp=False, power_base=False, log=False)
+    expanded = multiplied_out(together)
     parts = sympy.Add.make_args(expanded)
     if (len(parts) == 1 and expanded == together) or len(parts) > MAX_TERMS:
         return [Term(factors[""], factors["w"], factors["pre"], factors["post"], together)]
     rest = sympy.Mul(*factors.values())
     return [term for part in parts for term in _separate_product(rest * part, scope)]
+
+
+def multiplied_out(expr):
+    """Return an expression as a sum of products; exp(a + b) stays.
+
+    As exp(a) exp(b) it would overflow where the difference of large values does not.
+    """
+    return sympy.expand(expr, power_exp=False, power_base=False, log=False)
 
 
 def _join(terms, same, other, scope):
@@ -163,10 +170,14 @@ def place(variables, statements, read, scope, lanes):
         broken = chosen & read
         for s in statements:
             named = _names(s.expr) & chosen
-            factors = [sympy.diff(s.expr, sympy.Symbol(name, real=True)) for name in named]
             on_spikes = s.event in (PRE, POST)
-            linear = not any(differs(f, own - common) for f in factors) and not (on_spikes and named)
-            if not linear or (s.target in own - common - chosen and named):
+            linear = not on_spikes and s.target not in own - common - chosen
+            for term in multiplied_out(s.expr).as_ordered_terms() if named and linear else ():
+                factors = [f for f in sympy.Mul.make_args(term) if _names(f) & chosen]
+                rest = term / factors[0] if factors else ONE
+                if len(factors) > 1 or (factors and not factors[0].is_Symbol) or differs(rest, own - common):
+                    linear = False
+            if not linear:
                 broken |= named
             if s.target in chosen and s.operator == "=" and on_spikes:
                 broken |= {s.target}
@@ -279,5 +290,5 @@ def constant(expr, scope):
     except (TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number) and expr not in (sympy.oo, -sympy.oo):  # clip(x, 0, inf) has no upper limit
-        raise EquationError(f"{readable(expr)} is not a finite real number")
+        raise EquationError(f"{scope.where}: {readable(expr)} is not a finite real number")
     return number
