@@ -171,14 +171,13 @@ def place(variables, statements, read, scope, lanes):
         for s in statements:
             named = _names(s.expr) & chosen
             on_spikes = s.event in (PRE, POST)
-            linear = not on_spikes and s.target not in own - common - chosen
-            for term in multiplied_out(s.expr).as_ordered_terms() if named and linear else ():
-                factors = [f for f in sympy.Mul.make_args(term) if _names(f) & chosen]
-                rest = term / factors[0] if factors else ONE
-                if len(factors) > 1 or (factors and not factors[0].is_Symbol) or differs(rest, own - common):
-                    linear = False
-            if not linear:
+            if on_spikes or s.target in own - common - chosen:
                 broken |= named
+            for term in sympy.Add.make_args(multiplied_out(s.expr)) if named else ():
+                factors = [f for f in sympy.Mul.make_args(term) if _names(f) & chosen]
+                alone = len(factors) == 1 and factors[0].is_Symbol
+                if factors and not (alone and not differs(term / factors[0], own - common)):
+                    broken |= _names(term) & chosen
             if s.target in chosen and s.operator == "=" and on_spikes:
                 broken |= {s.target}
         return broken
