@@ -14,7 +14,7 @@ from neurosim.plasticity.parse import WEIGHT
 from neurosim.plasticity.part import Part
 from neurosim.plasticity.passover import SCRATCH
 from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, scalar, separate
-from neurosim.plasticity.spikes import sparse_rows, spike_lists, spike_symbol, spikes_only
+from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
 
 class Inbox:
@@ -255,9 +255,9 @@ class _Product(Part):
             self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {costs}"
         elif layout.form == LIST:
             self._run, self.plan = self._list, f"a list of synapses, all lanes of a synapse together; {costs}"
-        elif sparse_rows(self.pre, projection):
-            self._run = self._rows_or_product
-            self.plan = f"matrix product over lanes, or rows of spikes where few spike; {costs}"
+        elif binary(self.pre, projection):
+            self._run = self._binary
+            self.plan = f"tables of sums over lanes, or rows of spikes where few spike; {costs}"
         elif projection.copies > 1:
             self._run, self.plan = self._over_lanes, f"matrix product over lanes; {costs}"
         elif spikes_only(self.pre, projection):
@@ -287,20 +287,12 @@ class _Product(Part):
             else:
                 np.multiply(received.T, scale, out=out[replica])
 
-    def _rows_or_product(self, out, keep):
-        lists = spike_lists(self.projection.source)
-        if lists is None:
-            self._over_lanes(out, keep)
-            return
+    def _binary(self, out, keep):
         scale = out.dtype.type(self.coefficient * self.projection.scale)
-        for replica, weights in enumerate(self.projection.stored):
-            starts, neurons, _, _ = lists[replica]
-            received = np.empty_like(out[replica]) if keep else out[replica]
-            kernels.add_rows(starts, neurons, weights, False, received)
-            if scale != 1:
-                received *= scale
-            if keep:
-                out[replica] += received
+        for spikes, received, weights in zip(
+            step_spikes(self.projection.source), out, self.projection.stored, strict=True
+        ):
+            spikes.deliver(weights, scale, keep, received)
 
     def _rows(self, out, keep):
         weights, source = self.projection.rows, self.projection.source

@@ -11,7 +11,7 @@ from neurosim.plasticity.pairs import Pairs
 from neurosim.plasticity.parse import POST, PRE, RATE, STEP, WEIGHT
 from neurosim.plasticity.passover import PassOver
 from neurosim.plasticity.plan import ONE, Factor, constant, separate
-from neurosim.plasticity.spikes import sparse_rows, spike_lists, spike_symbol, spikes_only
+from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
 
 class Learning:
@@ -135,9 +135,9 @@ class _Outer:
         self.post = Factor(term.post, projection.target, "_post", projection.scope, projection.signals)
         self.shown = str(term)
         costs = cost(projection, 1, 1)
-        if sparse_rows(self.pre, projection):
-            self._run = self._rows_or_product
-            self.plan = f"matrix product over lanes, or rows of spikes where few spike, added in place; {costs}"
+        if binary(self.pre, projection):
+            self._run = self._binary
+            self.plan = f"tables of sums over lanes, or rows of spikes where few spike, added in place; {costs}"
         elif projection.copies > 1:
             self._run, self.plan = self._product, f"matrix product over lanes, added to the weights in place; {costs}"
         elif spikes_only(self.pre, projection):
@@ -155,15 +155,12 @@ class _Outer:
         for replica, weights in enumerate(self.projection.stored):
             kernels.outer_product(pre[replica], post[replica], weights, alpha)
 
-    def _rows_or_product(self, alpha):
-        lists = spike_lists(self.projection.source)
-        if lists is None:
-            self._product(alpha)
-            return
+    def _binary(self, alpha):
         change = self.post.at_end() * self.projection.source.precision.type(alpha)
-        for replica, weights in enumerate(self.projection.stored):
-            _, _, starts, lanes = lists[replica]
-            kernels.add_rows(starts, lanes, change[replica], True, weights)
+        for spikes, each, weights in zip(
+            step_spikes(self.projection.source), change, self.projection.stored, strict=True
+        ):
+            spikes.learn(each, weights)
 
     def _rows(self, alpha):
         weights, source = self.projection.rows, self.projection.source
