@@ -35,7 +35,7 @@ from contestants import Copy, Ours, Plain, Products, build, read_images
 from plain_synapses import differences
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from neurosim.training import ONE_THREAD_BELOW
+ONE_THREAD_BELOW = 20_000_000  # multiplications in the largest product from which BLAS threads pay
 
 FULL = {"inputs": 784, "hidden": (1500, 1500, 1500), "output": 1000}
 QUICK = {"inputs": 196, "hidden": (300, 300, 300), "output": 200}
@@ -123,8 +123,8 @@ def main():
     largest = max(p.source.n * p.target.n for p in ours[1].circuit.projections.values())
     for _ in range(arguments.rounds):
         for key, each in contestants.items():
-            # training gives small products one thread; NumPy's have the same
-            small = key[0] in ("ours", "products") and largest * key[1] < ONE_THREAD_BELOW
+            # two BLAS threads would wait for each other
+            small = key[0] == "products" and largest * key[1] < ONE_THREAD_BELOW
             with threadpool_limits(1 if small else None, user_api="blas"):
                 times[key] += each.measure()
             time.sleep(PAUSE)

@@ -5,7 +5,7 @@ import numpy as np
 
 from neurosim.analysis import angle
 from neurosim.errors import DivergedError, ParameterError
-from neurosim.plasticity import kernels
+from neurosim.plasticity import blas
 
 
 class _AtEnd(brian2.core.base.BrianObject):
@@ -206,8 +206,8 @@ class Alignment(_AtEnd):
         sent = np.empty((*signal.shape[:2], feedback.target.n), signal.dtype)
         transposed = np.empty_like(sent)
         for replica in range(len(signal)):
-            kernels.product(signal[replica], feedback.stored[replica], sent[replica])
-            kernels.product_transposed(signal[replica], forward.stored[replica], transposed[replica])
+            blas.product(signal[replica], feedback.stored[replica], sent[replica])
+            blas.product_transposed(signal[replica], forward.stored[replica], transposed[replica])
         return angle(sent.reshape(len(sent), -1), transposed.reshape(len(sent), -1))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import brian2
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from neurosim.errors import DivergedError, ParameterError
 from neurosim.presentation import Presentation
@@ -102,7 +101,6 @@ class Epoch:
 
 
 ANGLES_AN_EPOCH = 20
-ONE_THREAD_BELOW = 20_000_000  # multiplications in the largest product from which BLAS threads pay
 
 
 def train(circuit, data, epochs, seed, tell=None):
@@ -141,7 +139,7 @@ def train(circuit, data, epochs, seed, tell=None):
     gc.collect()
     gc.freeze()  # brian2 collects garbage at the start of every run: let it skip what stays anyway
     try:
-        with _stop_on_interrupt(circuit.network) as stopped, _blas_threads(circuit):
+        with _stop_on_interrupt(circuit.network) as stopped:
             for number in range(1, epochs + 1):
                 situation.update(phase="train", epoch=number)
                 before = (number - 1) * count * circuit.lanes
@@ -226,12 +224,6 @@ def _take_angles(circuit, before):
     at = before + (np.array(alignment.at, int) + 1) * circuit.lanes
     alignment.angles, alignment.at = [], []
     return angles, at
-
-
-def _blas_threads(circuit):
-    """Return a context with one BLAS thread where all products are small, and all threads otherwise."""
-    largest = max(p.source.n * p.target.n for p in circuit.projections.values()) * circuit.lanes
-    return threadpool_limits(1 if largest < ONE_THREAD_BELOW else None, user_api="blas")
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ import sys
 import numba
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from neurosim.plasticity import kernels
+from neurosim.plasticity import blas, kernels
 
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}
 INTERPRETED = "NEUROSIM_TESTS_INTERPRETED"
@@ -121,21 +122,57 @@ def test_small_products_equal_einsum_in_place(precision, lanes, n_pre, n_post, a
     tolerance = {"rtol": 0, "atol": TOLERANCE[precision] * 20}
 
     out = b.copy()
-    kernels.product(a, w, out, alpha=alpha, beta=beta)
+    blas.product(a, w, out, alpha=alpha, beta=beta)
     np.testing.assert_allclose(out, alpha * np.einsum("li,ij->lj", a, w) + beta * b, **tolerance)
 
     back = np.empty((lanes, n_pre), precision)
-    kernels.product_transposed(b, w, back)
+    blas.product_transposed(b, w, back)
     np.testing.assert_allclose(back, np.einsum("lj,ij->li", b, w), **tolerance)
 
     changed = w.copy()
-    kernels.outer_product(a, b, changed, alpha)
+    blas.outer_product(a, b, changed, alpha)
     np.testing.assert_allclose(changed, w + alpha * np.einsum("li,lj->ij", a, b), **tolerance)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize(("lanes", "n_pre", "n_post"), [(7, 65, 70), (1, 300, 300), (33, 200, 47), (100, 131, 385)])
+def test_products_on_two_threads_equal_those_on_one(precision, lanes, n_pre, n_post, monkeypatch):
+    """Blocks of the result by numba's threads; also a slice of columns of one factor, as tiles of weights take it."""
+    monkeypatch.setattr(blas, "THREADS_FROM", 0)
+    monkeypatch.setattr(blas, "_threads", lambda work, length: 2)
+    draw = np.random.default_rng(n_pre)
+    a, b, w = (draw.normal(size=size).astype(precision) for size in ((lanes, n_pre), (lanes, n_post), (n_pre, n_post)))
+    doubles = [x.astype(float) for x in (a, b, w)]
+    tolerance = 100 * np.finfo(precision).eps
+    out, back = draw.normal(size=(lanes, n_post)).astype(precision), np.empty_like(a)
+    expected = 1.5 * doubles[0] @ doubles[2] + 0.5 * out
+    blas.product(a, w, out, 1.5, 0.5)
+    blas.product_transposed(b, w, back, 2.0)
+    some = np.empty((n_pre // 2, n_post), precision)
+    blas.outer_product(a[:, 5 : 5 + n_pre // 2], b, some, 0.3, 0.0)
+    blas.outer_product(a, b, w, 0.3)
+    for found, wanted in (
+        (out, expected),
+        (back, 2 * doubles[1] @ doubles[2].T),
+        (some, 0.3 * doubles[0][:, 5 : 5 + n_pre // 2].T @ doubles[1]),
+        (w, doubles[2] + 0.3 * doubles[0].T @ doubles[1]),
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+
+
+def test_blas_has_its_threads_again_after_a_product():
+    with threadpool_limits(2, user_api="blas"):
+        before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        with blas.one_thread():
+            inside = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert 1 in inside
+        blas.product(np.ones((2, 4)), np.ones((4, 3)), np.empty((2, 3)))
+        assert [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"] == before
 
 
 def test_small_product_that_keeps_nothing_forgets_what_is_not_finite(precision):
     out = np.full((2, 3), np.nan, precision)
-    kernels.product(np.ones((2, 4), precision), np.ones((4, 3), precision), out)
+    blas.product(np.ones((2, 4), precision), np.ones((4, 3), precision), out)
     assert (out == 4).all()
 
 

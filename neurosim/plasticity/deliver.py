@@ -5,7 +5,7 @@ import sympy
 
 from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS
 from neurosim.errors import EquationError
-from neurosim.plasticity import kernels
+from neurosim.plasticity import blas, kernels
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel
@@ -273,7 +273,7 @@ class _Product(Part):
         projection, layout = self.projection, self.projection.layout
         scale, pre, received = self.coefficient * projection.scale, layout.pre(self.pre()), layout.post(out)
         for replica, weights in enumerate(projection.stored):
-            kernels.product(pre[replica], weights, received[replica], alpha=scale, beta=float(keep))
+            blas.product(pre[replica], weights, received[replica], alpha=scale, beta=float(keep))
 
     def _list(self, out, keep):
         projection, layout = self.projection, self.projection.layout
@@ -319,10 +319,10 @@ class _Product(Part):
                 received[...] = scale * weights[0] * total + (received if keep else 0)
             elif layout.copies > 1 or layout.padded:
                 patches = np.empty((len(pre[replica]), layout.rows), pre.dtype)
-                kernels.product_transposed(pre[replica], weights, patches, alpha=scale)
+                blas.product_transposed(pre[replica], weights, patches, alpha=scale)
                 kernels.gather_patches(patches, layout.taps, keep, received)
             else:
-                kernels.product_transposed(pre[replica], weights, received, alpha=scale, beta=float(keep))
+                blas.product_transposed(pre[replica], weights, received, alpha=scale, beta=float(keep))
 
     def explain(self):
         return [f"{self.term}: {self.plan}"]
@@ -362,7 +362,7 @@ class _Transformed(Part):
                 self.kernel(count * layout.columns, 0, count, *(known[name] for name in self.names))
                 some = np.ascontiguousarray(pre[replica][:, start : start + count])
                 beta = float(keep or start > 0)
-                kernels.product(some, known["out"], received[replica], alpha=self.coefficient, beta=beta)
+                blas.product(some, known["out"], received[replica], alpha=self.coefficient, beta=beta)
 
     def explain(self):
         costs = cost(self.projection, 0.5, 1)

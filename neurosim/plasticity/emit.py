@@ -285,7 +285,7 @@ class RuleKernel:
             self.lines += later
             if clip:
                 weight = self._x(WEIGHT)
-                add(f"            {weight} = clip({weight}, low[ip], high[ip])")
+                add(f"            {weight} = clip({weight}, lowest, highest)")
         for target in changed:
             k = self.arguments.used[target]
             add(f"            y{k}[s] = {f'x{k} if there[s] else zero' if self.masked else f'x{k}'}")
@@ -317,6 +317,7 @@ class RuleKernel:
         for variable, k in used.items():
             if not self._own(variable):
                 head.append(f"        y{k} = v{k}[{'r' if self.form == 'list' else 'i'}]")
+        head += ["        lowest, highest = low[ip], high[ip]"] if self.bounded else []
         head += [f"        {name}_ = {name}[r, ip]" for name in met["A"].values()]
         head += [f"        {name}_ = {name}[r]" for name in met["H"].values()]
         if self.form == "list":

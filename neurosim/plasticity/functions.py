@@ -14,7 +14,7 @@ arctan, arcsin, arccos, log10, expm1, log1p = np.arctan, np.arcsin, np.arccos, n
 @njit(inline="always")
 def clip(x, low, high):
     """Return x, but no less than low and no more than high."""
-    return low if x < low else (high if x > high else x)
+    return min(max(x, low), high)  # with x first nan stays, and the loop around it is vectorised
 
 
 @njit(inline="always")

@@ -1,35 +1,18 @@
-"""Kernels: what a projection does to its weights in one step.
+"""Kernels: what a projection does to its weights in one step, where that is no matrix product.
 
-In many lanes delivering and learning are matrix products, all by SciPy's BLAS: NumPy brings a second one with threads
-of its own, and the two would wait for each other. In one lane they are sums over rows, and with
-spikes only the rows of the neurons that spiked are touched. Weights are (rows, n_post), the rows of all replicas
-one after another; ``rows`` are their indices, in ascending order. This module imports numpy, scipy and numba only.
+In many lanes delivering and learning are matrix products (``blas``) or sums of spikes (``tables``). In one lane they
+are sums over rows, and with spikes only the rows of the neurons that spiked are touched. Weights are (rows, n_post),
+the rows of all replicas one after another; ``rows`` are their indices, in ascending order. This module imports numpy
+and numba only.
 """
 
 import numba
 import numpy as np
 from numba import njit, prange
-from scipy.linalg.blas import dgemm, sgemm
 
-GEMM = {np.dtype(np.float32): sgemm, np.dtype(np.float64): dgemm}
 PARALLEL_FROM = 200_000  # weights touched from which waking the other threads pays
 BLOCK = 384  # columns of which sums over rows of spikes are made at a time, so that they stay in the cache
 FAST = {"contract", "reassoc", "nsz"}  # sums may be reordered; nan and inf keep their meaning, the guards need them
-
-
-def product(a, b, out, alpha=1.0, beta=0.0):
-    """out = alpha a b + beta out, for C-ordered matrices, in place."""
-    GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, overwrite_c=1)
-
-
-def product_transposed(a, b, out, alpha=1.0, beta=0.0):
-    """out = alpha a b^T + beta out, for C-ordered matrices, in place."""
-    GEMM[out.dtype](alpha, b.T, a.T, trans_a=1, beta=beta, c=out.T, overwrite_c=1)
-
-
-def outer_product(a, b, out, alpha, beta=1.0):
-    """out = beta out + alpha a^T b, for C-ordered matrices with one row a lane, in place."""
-    GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, trans_b=1, overwrite_c=1)
 
 
 @njit(cache=True, fastmath=FAST)

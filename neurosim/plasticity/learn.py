@@ -4,7 +4,7 @@ import sympy
 
 from neurosim.connectivity import BACKWARDS, MATRIX, PAIRS
 from neurosim.errors import EquationError
-from neurosim.plasticity import kernels
+from neurosim.plasticity import blas, kernels
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.lanes import lane_change
 from neurosim.plasticity.pairs import Pairs
@@ -94,6 +94,8 @@ def _plain(projection, groups):
                 return None
     if (decays and len(found) > 1) or (layout.padded and decays):
         return None
+    if projection.copies == 1 and sum(term.pre != spike_symbol(projection.source, "_pre") for term in products) > 1:
+        return None  # one pass over all weights is better than two
     return products, decays
 
 
@@ -153,7 +155,7 @@ class _Outer:
         layout = self.projection.layout
         pre, post = layout.pre(self.pre.at_end()), layout.post(self.post.at_end())
         for replica, weights in enumerate(self.projection.stored):
-            kernels.outer_product(pre[replica], post[replica], weights, alpha)
+            blas.outer_product(pre[replica], post[replica], weights, alpha)
 
     def _binary(self, alpha):
         change = self.post.at_end() * self.projection.source.precision.type(alpha)

@@ -6,7 +6,7 @@ import numpy as np
 import sympy
 
 from neurosim.connectivity import LIST
-from neurosim.plasticity import kernels
+from neurosim.plasticity import blas
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost
 from neurosim.plasticity.emit import Arguments, RuleKernel, Update
@@ -212,7 +212,7 @@ class PassOver:
                 count = min(self.tile, layout.rows - start)
                 for name, (pre, post) in values.items():
                     known[name] = self.scratch[name][:count]
-                    kernels.outer_product(pre[replica][:, start : start + count], post[replica], known[name], 1.0, 0.0)
+                    blas.outer_product(pre[replica][:, start : start + count], post[replica], known[name], 1.0, 0.0)
                 known["offset"] = replica * layout.rows + start
                 self.kernel(count * layout.columns, 0, count, *(known[name] for name in self.names))
 
