@@ -543,6 +543,8 @@ class Projection(brian2.core.base.BrianObject):
             forget_step(population)
         for transmission in self.transmissions:
             transmission.connect()
+        if isinstance(self.learning, Learning):
+            self.learning.connect()
         super().before_run(run_namespace)
 
     def after_run(self):

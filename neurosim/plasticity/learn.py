@@ -45,6 +45,12 @@ class Learning:
         for event, members in ends.items():
             self.passes.append((event, _pass(projection, [(event, members)], where)))
 
+    def connect(self):
+        """A run starts."""
+        for _, each in self.passes:
+            if isinstance(each, PassOver):
+                each.connect()
+
     def __call__(self):
         """Carry out what is due; return whether anything was."""
         due = [each for event, each in self.passes if event is None or event()]

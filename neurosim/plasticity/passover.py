@@ -38,6 +38,7 @@ class PassOver:
         self.projection, layout = projection, projection.layout
         self.arguments = Arguments(projection.scope, projection.kept, "list" if layout.form == LIST else "rows")
         self.terms = []
+        self.given = None
         self.single = projection.copies == 1 and not layout.padded
         self.rows_gate, self.columns_gate = self._gates(groups) if self.single else (False, False)
         updates = []
@@ -179,42 +180,67 @@ class PassOver:
             return value.reshape(-1, value.shape[2])
         return value[:, 0] if value.shape[1] == 1 else value.sum(axis=1)
 
-    def __call__(self):
+    def connect(self):
+        """A run starts: find what stays where it is in memory; the rest is found in every step."""
         projection, layout = self.projection, self.projection.layout
-        replicas = projection.source.replicas
-        projection.fold()
-        known = {name: self._value(name) for name in self.parts} | self.fixed
-        known |= {"n_pre": layout.rows, "lanes": projection.copies, "mask": layout.mask}
+        known = {"offset": 0, "n_pre": layout.rows, "lanes": projection.copies, "mask": layout.mask} | self.fixed
         if self.bounded:
             known["low"], known["high"] = projection.bounds
         if self.form == "list":
             known |= {"indptr": layout.indptr, "index": layout.j}
-        if self.form == "columns":
-            spikes, n = projection.target.spikes, projection.target.n
-            known["starts"], known["columns"] = np.searchsorted(spikes, np.arange(replicas + 1) * n), spikes % n
         known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
+        if projection.copies == 1 and layout.by_neuron:
+            known |= {name: self._value(name) for name, factor in self.parts.items() if factor.live}
+        self.given = [known.get(name) for name in self.names]
+        self.sought = [(place, name) for place, name in enumerate(self.names) if name not in known]
+
+    def __call__(self):
+        projection, layout = self.projection, self.projection.layout
+        projection.fold()
+        if self.given is None:
+            self.connect()
+        if self.products and self.form != "list":
+            self._tile_by_tile()
+            return
         work = layout.synapses(1) * projection.copies if self.form == "list" else layout.rows * layout.columns
         if self.rows_gate:
             work *= len(projection.source.spikes) / len(projection.source)
-        if self.form == "list":
-            for name, (pre, post) in self.products.items():
-                for side, value in (("a", layout.pre(pre.at_end())), ("h", layout.post(post.at_end()))):
-                    known[name + side] = np.ascontiguousarray(value.transpose(0, 2, 1))
-        if not self.products or self.form == "list":
-            known["offset"] = 0
-            self.kernel(work * replicas, 0, layout.rows * replicas, *(known[name] for name in self.names))
-            return
+        found = self._found()
+        arguments = self.given.copy()
+        for place, name in self.sought:
+            arguments[place] = found[name] if name in found else self._value(name)
+        replicas = projection.source.replicas
+        self.kernel(work * replicas, 0, layout.rows * replicas, *arguments)
+
+    def _found(self):
+        """Return what only this step has beside factors: columns of spikes, both sides of products of a list."""
+        projection, layout, found = self.projection, self.projection.layout, {}
+        if self.form == "columns":
+            spikes, n = projection.target.spikes, projection.target.n
+            found["starts"] = np.searchsorted(spikes, np.arange(projection.source.replicas + 1) * n)
+            found["columns"] = spikes % n
+        for name, (pre, post) in self.products.items():
+            for side, value in (("a", layout.pre(pre.at_end())), ("h", layout.post(post.at_end()))):
+                found[name + side] = np.ascontiguousarray(value.transpose(0, 2, 1))
+        return found
+
+    def _tile_by_tile(self):
+        layout = self.projection.layout
+        known = {name: self._value(name) for name in self.parts}
         values = {
             name: (layout.pre(pre.at_end()), layout.post(post.at_end())) for name, (pre, post) in self.products.items()
         }
-        for replica in range(replicas):
+        for replica in range(self.projection.source.replicas):
             for start in range(0, layout.rows, self.tile):
                 count = min(self.tile, layout.rows - start)
                 for name, (pre, post) in values.items():
                     known[name] = self.scratch[name][:count]
                     blas.outer_product(pre[replica][:, start : start + count], post[replica], known[name], 1.0, 0.0)
-                known["offset"] = replica * layout.rows + start
-                self.kernel(count * layout.columns, 0, count, *(known[name] for name in self.names))
+                arguments = self.given.copy()
+                arguments[0] = replica * layout.rows + start
+                for place, name in self.sought:
+                    arguments[place] = known[name]
+                self.kernel(count * layout.columns, 0, count, *arguments)
 
     def explain(self):
         projection = self.projection

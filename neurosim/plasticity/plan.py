@@ -237,6 +237,11 @@ class Factor:
         self._function = eval(code, FUNCTIONS | constants | vectorised)  # noqa: S307
         self._ones = None
 
+    @property
+    def live(self):
+        """Whether the factor is the live array of a variable."""
+        return self.variable is not None and self.population.view(self.variable).dtype == self.population.precision
+
     def at_end(self):
         """Return the factor at the end of the time step: evaluated once for all rules that share it."""
         if self.variable or not self.reads:
@@ -250,7 +255,7 @@ class Factor:
     def __call__(self):
         """Return the factor as an array of shape (replicas, lanes, n): the live array for a bare variable."""
         population = self.population
-        if self.variable and population.view(self.variable).dtype == population.precision:
+        if self.live:
             return population.view(self.variable)
         if not self.reads:
             if self._ones is None:
