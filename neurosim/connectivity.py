@@ -389,9 +389,10 @@ class Pooling:
         _check_sizes(self.image, 3, "Pooling.image")
         _check_sizes(size, 2, "Pooling.size")
         _check_sizes((size[0] if self.stride is None else self.stride,), 1, "Pooling.stride")
+        if self.padding not in ("valid", "same"):
+            raise ParameterError(f"Pooling.padding: 'valid' or 'same' is needed, got {self.padding!r}")
         if self.padding == "valid" and any(k > n for k, n in zip(size, self.image, strict=False)):
             raise ParameterError(f"Pooling.size: {tuple(size)} does not fit into an image of {tuple(self.image)}")
-        _ = self._windows  # checks the padding
 
     @cached_property
     def _windows(self):

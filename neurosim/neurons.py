@@ -21,8 +21,8 @@ class NeuronType:
     update : str
         Statements executed in every step after the integration, in order.
     spike : str or None
-        Name of the variable that is 1 in a step in which the neuron spikes and 0 otherwise; None for
-        neurons that do not spike.
+        Name of the variable that is 1 in a step in which the neuron spikes and 0 otherwise, and nothing
+        else: projections sum over spikes where that is quicker. None for neurons that do not spike.
     method : str or tuple of str
         brian2's integration method, or several of which brian2 takes the first that can do it.
     symbols : mapping of str to str

@@ -50,7 +50,8 @@ class Uniform:
 
     def draw(self, shape, generator):
         """Return an array of that shape in base units."""
-        width = float(self.half_width)
+        number = np.ndim(self.half_width) == 0 and isinstance(self.half_width, (int, float, np.number, Quantity))
+        width = float(self.half_width) if number and np.isrealobj(self.half_width) else np.nan
         if not 0 <= width < np.inf:
             raise ParameterError(f"Uniform: weights need a finite half width of at least 0, got {self.half_width}")
         return generator.uniform(-width, width, shape)
@@ -281,10 +282,12 @@ class Projection(brian2.core.base.BrianObject):
             root = self._root(seed, here)
             values = np.empty(shape, self.source.precision)
             for replica in range(shape[0]):
-                child = _child(root, replica)
+                drawn = weights.draw(shape[1:], np.random.default_rng(_child(root, replica)))
+                if np.shape(drawn) != shape[1:]:
+                    raise ParameterError(f"{here}.weights: {shape[1:]} were to be drawn, got shape {np.shape(drawn)}")
                 with np.errstate(over="ignore"):  # what is too large for the precision is named below
-                    values[replica] = weights.draw(shape[1:], np.random.default_rng(child))
-            dimension = weights.dimension
+                    values[replica] = drawn
+            dimension = getattr(weights, "dimension", DIMENSIONLESS)
         else:
             values, dimension = self._given(weights, shape, here)
         if not np.isfinite(values).all():
@@ -360,7 +363,10 @@ class Projection(brian2.core.base.BrianObject):
             if not low[0] <= high[0]:
                 raise ParameterError(f"{here}.bounds: the lower bound must not lie above the upper, got {bounds}")
         if dale is not None:
-            signs = np.asarray(dale)
+            try:
+                signs = np.asarray(dale)
+            except ValueError:
+                raise ParameterError(f"{here}.dale: signs are +1 or -1, got {dale!r}") from None
             per_source = self.layout.rows == self.source.n and self.layout.form != PAIRS and self.layout.copies == 1
             if signs.ndim and (signs.shape != (self.source.n,) or not per_source):
                 needed = f"one sign or {self.source.n} signs" if per_source else "one sign for weights that are shared"
@@ -606,7 +612,7 @@ def _event(event, clock, here):
     """Return an event if it is one: "step", "pre", "post" or the end of a phase of a presentation on this clock."""
     if isinstance(event, str) and event in (STEP, PRE, POST):
         return event
-    if not hasattr(event, "phase") or not callable(event):
+    if isinstance(event, type) or not hasattr(event, "phase") or not callable(event):
         raise ParameterError(
             f"{here}.when: 'step', 'pre', 'post' or the end of a phase as presentation.end('nudged') is needed, "
             f"got {event!r}"

@@ -8,12 +8,12 @@ from neurosim.errors import EquationError
 from neurosim.plasticity import blas, kernels
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost, in_bytes
-from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel
+from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel, user_functions
 from neurosim.plasticity.pairs import DeliveryToOthers
 from neurosim.plasticity.parse import WEIGHT
 from neurosim.plasticity.part import Part
 from neurosim.plasticity.passover import SCRATCH
-from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, scalar, separate
+from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, separate
 from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
 
@@ -339,7 +339,7 @@ class _Transformed(Part):
         self.arguments = Arguments(projection.scope, projection.kept)
         expr = self.arguments.hoist(term.weight, lane=False) if term.weight != ONE else sympy.Symbol("one", real=True)
         text, names, self.names = transform_kernel(self.arguments, expr, layout.mask is not None)
-        functions = {n: scalar(f) for n, f in projection.scope.functions.items() if f"{n}(" in text}
+        functions = user_functions(projection.scope, text)
         self.kernel = compile_kernel(text, names, functions)
         precision = projection.source.precision.type
         self.fixed = {n: precision(constant(e, projection.scope)) for e, n in self.arguments.met["c"].items()}
@@ -387,7 +387,7 @@ class _PassOver(Part):
         value = self.arguments.hoist(expr * EXISTS if layout.padded else expr, lane=True)
         self.masked, form = layout.mask is not None, "list" if layout.form == LIST else "rows"
         text, names, self.names = transmit_kernel(self.arguments, value, form, self.masked, gate, self.largest)
-        functions = {n: scalar(f) for n, f in scope.functions.items() if f"{n}(" in text}
+        functions = user_functions(projection.scope, text)
         self.kernel = compile_kernel(text, names, functions)
         met, precision = self.arguments.met, source.precision.type
         self.parts = {n: Factor(e.subs(EXISTS, 1), source, "_pre", scope) for e, n in met["a"].items()}

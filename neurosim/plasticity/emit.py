@@ -7,9 +7,10 @@ things are met, and constants are arguments, so that texts of one structure have
 
 import sympy
 
-from neurosim.plasticity.parse import WEIGHT
-from neurosim.plasticity.plan import LANEWISE, ONE, constant, side
+from neurosim.plasticity.parse import FUNCTIONS, WEIGHT
+from neurosim.plasticity.plan import LANEWISE, ONE, constant, scalar, side
 
+USER = "user_"  # before the names of the user's own functions, so that they mean nothing else in a kernel
 NAMES = {"Abs": "abs", "ceiling": "ceil", "atan": "arctan", "asin": "arcsin", "acos": "arccos"}
 RELATIONS = {
     sympy.StrictLessThan: "<", sympy.LessThan: "<=", sympy.StrictGreaterThan: ">", sympy.GreaterThan: ">=",
@@ -49,7 +50,12 @@ def code(expr):
         return f"int_(one * {arguments})"
     if isinstance(expr, sympy.Mod):
         return f"({code(expr.args[0])} % {code(expr.args[1])})"
-    return f"{NAMES.get(name, name)}({arguments})"
+    return f"{NAMES.get(name, name) if NAMES.get(name, name) in FUNCTIONS else USER + name}({arguments})"
+
+
+def user_functions(scope, text):
+    """Return the user's own scalar functions that a kernel's text calls, under the names that it has for them."""
+    return {USER + name: scalar(f) for name, f in scope.functions.items() if f"{USER}{name}(" in text}
 
 
 class Arguments:

@@ -17,6 +17,7 @@ from brian2.equations.equations import dimensions_and_type_from_string
 from brian2.parsing.expressions import parse_expression_dimensions
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
 from brian2.units.fundamentalunits import (
+    DIMENSIONLESS,
     DimensionMismatchError,
     get_dimensions,
     get_unit_for_display,
@@ -39,7 +40,7 @@ UNIT = re.compile(r"(?P<unit>[^()]*(?:\([^()]*\)[^()]*)*?)\s*(?:\((?P<flag>[a-z 
 SECOND = get_dimensions(ms)
 CONDITION = "a condition is a number as int(condition)"
 UNREADABLE = (SyntaxError, ValueError, TypeError, NotImplementedError, KeyError, AttributeError)
-RESERVED = {"i", "j", "t", "dt", "N", "xi", "lanes", "w"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
+RESERVED = {"int_", "i", "j", "t", "dt", "N", "xi", "lanes", "w"} | set(DEFAULT_FUNCTIONS) | set(DEFAULT_CONSTANTS)
 
 # The functions of brian2's language that a text may use, in NumPy.
 FUNCTIONS = {
@@ -294,6 +295,10 @@ def read_expression(text, dimension, scope, where, line):
     for name in sorted(names):
         if scope.dimension(name) is None and name not in DEFAULT_CONSTANTS:
             raise EquationError(f"{where}: {_unknown(name, scope)}")
+    for power in expr.atoms(sympy.Pow):
+        for name in sorted(symbol.name for symbol in power.exp.free_symbols):
+            if scope.dimension(name) not in (None, DIMENSIONLESS):
+                raise EquationError(f"{where}: {line!r}: the exponent {to_text(power.exp)} must have no unit")
     _check_dimensions(dimension, text, names, scope, f"{where}: {line!r}")
     return expr.subs({s: scope.named[s.name][0] for s in expr.free_symbols if s.name in scope.named})
 

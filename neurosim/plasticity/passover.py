@@ -9,7 +9,7 @@ from neurosim.connectivity import LIST
 from neurosim.plasticity import blas
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost
-from neurosim.plasticity.emit import Arguments, RuleKernel, Update
+from neurosim.plasticity.emit import Arguments, RuleKernel, Update, user_functions
 from neurosim.plasticity.lanes import lane_change, without_clip
 from neurosim.plasticity.parse import DT, POST, PRE, RATE, WEIGHT
 from neurosim.plasticity.plan import (
@@ -23,7 +23,6 @@ from neurosim.plasticity.plan import (
     constant,
     multiplied_out,
     readable,
-    scalar,
     separate,
 )
 from neurosim.plasticity.spikes import spike_symbol
@@ -57,7 +56,7 @@ class PassOver:
         )
         self.form = form
         text, names, self.names = kernel.text()
-        functions = {n: scalar(f) for n, f in projection.scope.functions.items() if f"{n}(" in text}
+        functions = user_functions(projection.scope, text)
         self.kernel = compile_kernel(text, names, functions)
         self._resolve()
 
