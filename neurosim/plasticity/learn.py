@@ -9,7 +9,7 @@ from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.lanes import lane_change
 from neurosim.plasticity.pairs import Pairs
 from neurosim.plasticity.parse import POST, PRE, RATE, STEP, WEIGHT
-from neurosim.plasticity.passover import PassOver
+from neurosim.plasticity.passover import InPlace, PassOver
 from neurosim.plasticity.plan import ONE, Factor, constant, separate
 from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
@@ -48,7 +48,7 @@ class Learning:
     def connect(self):
         """A run starts."""
         for _, each in self.passes:
-            if isinstance(each, PassOver):
+            if isinstance(each, (InPlace, PassOver)):
                 each.connect()
 
     def __call__(self):
@@ -71,7 +71,9 @@ def _pass(projection, groups, where):
     if projection.layout.form == PAIRS:
         return Pairs(projection, groups, where)
     plain = _plain(projection, groups)
-    return _Products(projection, *plain) if plain else PassOver(projection, groups, where)
+    if plain:
+        return _Products(projection, *plain)
+    return InPlace.of(projection, groups, where) or PassOver(projection, groups, where)
 
 
 def _plain(projection, groups):

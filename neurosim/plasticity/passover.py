@@ -11,7 +11,7 @@ from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost
 from neurosim.plasticity.emit import Arguments, RuleKernel, Update, user_functions
 from neurosim.plasticity.lanes import lane_change, without_clip
-from neurosim.plasticity.parse import DT, POST, PRE, RATE, WEIGHT
+from neurosim.plasticity.parse import DT, POST, PRE, RATE, STEP, WEIGHT
 from neurosim.plasticity.plan import (
     COMMON,
     EXISTS,
@@ -27,13 +27,14 @@ from neurosim.plasticity.plan import (
 )
 from neurosim.plasticity.spikes import spike_symbol
 
+TILE = 2**20  # bytes of weights that are passed over and added to while they are in the cache
 SCRATCH = 2**20  # bytes for products of a tile of rows: they stay in the cache until they are used
 
 
 class PassOver:
     """Statements carried out in one pass over the synapses, products over lanes made tile by tile before it."""
 
-    def __init__(self, projection, groups, where):
+    def __init__(self, projection, groups, where, confines=True):
         self.projection, layout = projection, projection.layout
         self.arguments = Arguments(projection.scope, projection.kept, "list" if layout.form == LIST else "rows")
         self.terms = []
@@ -49,8 +50,11 @@ class PassOver:
         column_gate = None
         if self.columns_gate and form == "list":
             column_gate = self.arguments.name("H", spike_symbol(projection.target, "_post"))
-        self.masked = layout.mask is not None
-        self.bounded = projection.bounds is not None and any(u.target == WEIGHT for made, _ in updates for u in made)
+        if not groups:  # nothing but bounds and mask
+            updates.append(([Update(WEIGHT, "+=", None, None)], False))
+        self.masked = confines and layout.mask is not None
+        writes = any(u.target == WEIGHT for made, _ in updates for u in made)
+        self.bounded = confines and projection.bounds is not None and writes
         kernel = RuleKernel(
             self.arguments, updates, form, projection.copies, self.masked, self.bounded, gate, column_gate
         )
@@ -223,23 +227,34 @@ class PassOver:
                 found[name + side] = np.ascontiguousarray(value.transpose(0, 2, 1))
         return found
 
+    def prepare(self):
+        """Find the factors of this step, before rows are passed over in parts."""
+        if self.given is None:
+            self.connect()
+        self.now = {name: self._value(name) for name in self.parts}
+
+    def pass_rows(self, replica, start, count, **products):
+        """Pass over some rows of a replica's weights."""
+        layout, known = self.projection.layout, self.now | products
+        arguments = self.given.copy()
+        arguments[0] = replica * layout.rows + start
+        for place, name in self.sought:
+            arguments[place] = known[name]
+        self.kernel(count * layout.columns, 0, count, *arguments)
+
     def _tile_by_tile(self):
         layout = self.projection.layout
-        known = {name: self._value(name) for name in self.parts}
+        self.prepare()
         values = {
             name: (layout.pre(pre.at_end()), layout.post(post.at_end())) for name, (pre, post) in self.products.items()
         }
         for replica in range(self.projection.source.replicas):
             for start in range(0, layout.rows, self.tile):
                 count = min(self.tile, layout.rows - start)
+                made = {name: self.scratch[name][:count] for name in values}
                 for name, (pre, post) in values.items():
-                    known[name] = self.scratch[name][:count]
-                    blas.outer_product(pre[replica][:, start : start + count], post[replica], known[name], 1.0, 0.0)
-                arguments = self.given.copy()
-                arguments[0] = replica * layout.rows + start
-                for place, name in self.sought:
-                    arguments[place] = known[name]
-                self.kernel(count * layout.columns, 0, count, *arguments)
+                    blas.outer_product(pre[replica][:, start : start + count], post[replica], made[name], 1.0, 0.0)
+                self.pass_rows(replica, start, count, **made)
 
     def explain(self):
         projection = self.projection
@@ -254,3 +269,79 @@ class PassOver:
         passes = used - lanes + lanes * projection.copies
         each = cost(projection, passes, 0)
         return [*self.terms, f"{fused}; {each}{' if every synapse is touched' if driven else ''}"]
+
+
+class InPlace:
+    """A change of the weights with products over lanes that are added as they are: straight into a tile of weights.
+
+    What else the statement does to the weights comes before the products, bounds and mask come after them.
+    """
+
+    def __init__(self, projection, taken, rest, where):
+        self.projection, scope = projection, projection.scope
+        self.taken = taken
+        self.products = [
+            (
+                constant(term.coefficient, scope),
+                Factor(term.pre, projection.source, "_pre", scope),
+                Factor(term.post, projection.target, "_post", scope, projection.signals),
+            )
+            for term in taken
+        ]
+        self.before = PassOver(projection, [(STEP, [rest])], where, confines=False) if rest else None
+        confines = projection.layout.mask is not None or projection.bounds is not None
+        self.after = PassOver(projection, [], where) if confines else None
+
+    @classmethod
+    def of(cls, projection, groups, where):
+        """Return an InPlace if these groups of statements are one such change, else None."""
+        statements = [(event, s) for event, members in groups for s in members]
+        layout = projection.layout
+        if len(statements) != 1 or projection.copies == 1 or layout.form == LIST or layout.padded:
+            return None
+        (event, statement), scope = statements[0], projection.scope
+        if statement.target != WEIGHT or without_clip(statement, scope):
+            return None
+        operator, expr = lane_change(statement, event, projection, where)
+        if operator != "+=":
+            return None
+        terms = separate(expr, scope)
+        products = [t for t in terms if t.mixed == ONE and t.pre != ONE and t.post != ONE]
+        taken = [t for t in products if t.weight == ONE]
+        if not taken or len(taken) < len(products):
+            return None
+        rest = sympy.Add(*(t.expr for t in terms if t not in taken))
+        return cls(projection, taken, replace(statement, operator="+=", expr=rest) if rest != 0 else None, where)
+
+    def connect(self):
+        """A run starts."""
+        for each in (self.before, self.after):
+            if each:
+                each.connect()
+
+    def __call__(self):
+        projection, layout = self.projection, self.projection.layout
+        projection.fold()
+        for each in (self.before, self.after):
+            if each:
+                each.prepare()
+        values = [(c, layout.pre(pre.at_end()), layout.post(post.at_end())) for c, pre, post in self.products]
+        alone = self.before is None and self.after is None
+        tile = layout.rows if alone else max(16, TILE // (layout.columns * projection.source.precision.itemsize))
+        for replica, weights in enumerate(projection.stored):
+            for start in range(0, layout.rows, tile):
+                count = min(tile, layout.rows - start)
+                if self.before:
+                    self.before.pass_rows(replica, start, count)
+                for coefficient, pre, post in values:
+                    some = pre[replica][:, start : start + count]
+                    blas.outer_product(some, post[replica], weights[start : start + count], coefficient)
+                if self.after:
+                    self.after.pass_rows(replica, start, count)
+
+    def explain(self):
+        costs = cost(self.projection, 1, 1)
+        lines = self.before.explain() if self.before else []
+        lines += [f"{term}: matrix product over lanes, added to the weights in place, tile by tile; {costs}"
+                  for term in self.taken]  # fmt: skip
+        return lines + (self.after.explain() if self.after else [])
