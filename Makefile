@@ -22,6 +22,9 @@ lint: $(VENV)/developer
 
 bench: $(VENV)/developer
 	$(BIN)/python benchmarks/spiking_network.py
+	$(BIN)/python benchmarks/rules.py
+	$(BIN)/python benchmarks/sparse_input.py
+	$(BIN)/python benchmarks/memory.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

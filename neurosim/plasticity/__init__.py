@@ -1,1 +1,1 @@
-"""Rules and transmits as equations: read (parse), plan (plan), carry out (execute, kernels)."""
+"""Rules and transmits as equations: read (parse), planned (plan), carried out (learn, deliver)."""

@@ -24,6 +24,7 @@ from brian2.units.fundamentalunits import (
 )
 from brian2.units.stdunits import ms
 from brian2.utils.stringtools import get_identifiers
+from scipy.special import exprel
 
 from neurosim.errors import EquationError
 
@@ -47,7 +48,7 @@ FUNCTIONS = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "sinh": np.sinh, "cosh": np.cosh, "abs": np.abs, "sign": np.sign, "clip": np.clip, "floor": np.floor,
     "ceil": np.ceil, "arctan": np.arctan, "arcsin": np.arcsin, "arccos": np.arccos, "log10": np.log10,
-    "expm1": np.expm1, "log1p": np.log1p, "exprel": lambda x: np.where(x == 0, 1.0, np.expm1(x) / x),
+    "expm1": np.expm1, "log1p": np.log1p, "exprel": exprel,
     "int": lambda x: np.asarray(x).astype(int), "logical_not": np.logical_not, "pi": np.pi, "inf": np.inf, "e": np.e,
 }  # fmt: skip
 
