@@ -1,10 +1,12 @@
 """Projection: all synapses from one population to another: weights, transmit, rule."""
 
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import brian2
+import numba
 import numpy as np
 import sympy
 from brian2.core.functions import Function
@@ -36,7 +38,7 @@ from neurosim.plasticity.parse import (
     statements,
     with_subexpressions,
 )
-from neurosim.plasticity.plan import LANEWISE, place
+from neurosim.plasticity.plan import LANEWISE, place, scalar
 from neurosim.plasticity.spikes import forget_step
 from neurosim.population import DELIVER, SLOTS_PER_ORDER, Population
 from neurosim.target import callable_in_text
@@ -308,7 +310,7 @@ class Projection(brian2.core.base.BrianObject):
         except (TypeError, ValueError) as error:
             raise ParameterError(f"{here}.weights: a matrix of real numbers is needed: {error}") from None
         layout = self.layout
-        if layout.form == LIST:
+        if layout.form == LIST and values.shape not in (shape, shape[1:]):
             if values.shape == (layout.rows, layout.columns):
                 values = values[layout.i, layout.j]
             elif values.shape == getattr(layout, "kernel_shape", None):
@@ -323,6 +325,7 @@ class Projection(brian2.core.base.BrianObject):
     def _allocate(self, variables, here):
         """Make the arrays of the variables that the rule declares."""
         self._state = {}
+        held = 0 if self._weights is None else self._weights.size
         for name in variables:
             if self.layout is None or self.layout.form == BACKWARDS:
                 raise EquationError(f"{here}.rule: '{name}' needs synapses of its own")
@@ -335,7 +338,10 @@ class Projection(brian2.core.base.BrianObject):
                     "so does a variable declared (shared)"
                 )
                 shape = (shape[0], self.copies, *shape[1:])
+            held += int(np.prod(shape))
+            before = " with the weights and variables before it" if held > np.prod(shape) else ""
             check_fits(shape, self.source.precision, f"{here}.rule: '{name}'", smaller)
+            check_fits((held,), self.source.precision, f"{here}.rule: '{name}'{before}", smaller)
             self._state[name] = np.zeros(shape, self.source.precision)
 
     def _bounds(self, bounds, dale, dimension, here):
@@ -595,6 +601,8 @@ def _child(root, replica, *more):
 
 def _events(rule, when, clock, here):
     """Return the texts of a rule by event."""
+    if isinstance(rule, Rule) and rule.when == "end" and isinstance(when, str) and when == STEP:
+        raise ParameterError(f"{here}.when: the {rule.name} needs when=presentation.end(phase)")
     if isinstance(rule, Rule):
         rule, when = rule.events, rule.when if isinstance(when, str) and when == STEP else when
     if isinstance(rule, Mapping):
@@ -687,9 +695,25 @@ def _namespace(namespace, signals, source, target, here):
             raise ParameterError(f"{here}.namespace: '{name}' must be a finite real number, got {value!r}")
         if name in taken:
             raise ParameterError(f"{here}.namespace: '{name}' has a meaning of its own; give the constant another name")
-        if name not in functions:
+        if name in functions:
+            _check_compiles(name, functions[name], here)
+        else:
             constants[name] = value
     return constants, functions
+
+
+def _check_compiles(name, function, here):
+    """Refuse a function that numba cannot compile, here and not in the middle of a run."""
+    count = len(inspect.signature(scalar(function)).parameters)
+    try:
+        numba.njit(scalar(function)).compile((numba.float64,) * count)
+    except numba.core.errors.NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = next((line for line in lines if "nknown" in line or "rror" in line or "not " in line), lines[0])
+        raise EquationError(
+            f"{here}.namespace: numba cannot compile '{name}' for numbers: {told} (after 'from brian2 import *' np is "
+            "brian2's: import numpy as np)"
+        ) from None
 
 
 def _constants(population, suffix):

@@ -22,10 +22,10 @@ PHASES = ("free", "nudged")  # whose ends may be events
 # Factors. {x} is a variable of one side, {w} the weight as a number.
 OF_ONE_SIDE = (
     "{x}", "{x}", "s{s}", "s{s}", "psi{s}", "{x}**2", "abs({x})", "({x} - 2*psi{s})", "exp(-abs({x}))", "tanh(2*{x})",
-    "sign({x} - 0.3)", "clip({x}, -0.4, 0.6)", "sqrt(abs({x}))", "int({x} > 0.3)", "int({x} < 0.2 and s{s} > 0.5)",
-    "gain{s}*{x}", "log(1.5 + {x})", "1/(1 + {x}**2)", "sin(pi*{x})", "(1 - s{s})", "int(not {x} >= 0.05)",
-    "cos({x})", "floor(2*{x} + 0.1)", "ceil(3*{x} - 0.1)", "expm1({x})", "log1p(abs({x}))", "exprel({x})", "{x}/3",
-    "arctan({x})", "int({x} > 0.3 or s{s} > 0.5)", "squash({x})",
+    "sign({x} - 0.3)", "clip({x}, -0.4, 0.6)", "clip({x}, 0, inf)", "sqrt(abs({x}))", "int({x} > 0.3)",
+    "int({x} < 0.2 and s{s} > 0.5)", "int({x} > 0.3 or s{s} > 0.5)", "int(not {x} >= 0.05)", "gain{s}*{x}", "{x}/3",
+    "log(1.5 + {x})", "1/(1 + {x}**2)", "sin(pi*{x})", "(1 - s{s})", "cos({x})", "floor(2*{x} + 0.1)",
+    "ceil(3*{x} - 0.1)", "expm1({x})", "log1p(abs({x}))", "exprel({x})", "arctan({x})", "squash({x})",
 )  # fmt: skip
 OF_WEIGHT = (
     "{w}", "{w}", "{w}**2", "abs({w})", "tanh({w})", "(1 - {w})", "exp(-abs({w}))", "sqrt(abs({w}) + 0.25)",
@@ -36,7 +36,8 @@ OF_ALL = (
     "tanh(m_pre - v_post)", "exp(-(m_pre - m_post)**2)", "int(m_pre > v_post + 0.05)", "abs({w} - m_post)",
     "clip({w}*v_pre, -0.2, 0.3)", "(m_post - {w}*m_pre)", "(m_pre + m_post)", "tanh({w} + m_post)",
     "1/(1 + abs(m_pre*v_post))", "sign(m_pre - m_post + 0.05)", "(m_pre - v_post)**2", "exp(-abs({w}*m_pre))",
-    "clip(m_pre*m_post, 0.03, 2)", "sqrt(1 + m_pre*v_post)", "squash({w} - v_pre)", "int(s_pre > 0.5 and s_post > 0.5)",
+    "clip(m_pre*m_post, 0.03, inf)", "sqrt(1 + m_pre*v_post)", "squash({w} - v_pre)",
+    "int(s_pre > 0.5 and s_post > 0.5)",
 )  # fmt: skip
 OF_PLAIN = ("s_pre", "s_pre", "m_pre", "s_post", "m_post", "psi_post", "reward")
 OF_NONE = ("0.5", "k", "eta", "(eta + 3*k)/4", "k**2", "1/lanes", "(-0.25)", "exp(k)")
@@ -101,7 +102,7 @@ def transmits(draw, weight, variables=(), needs_weight=True, mixed=True, plain=F
 
 
 @st.composite
-def rules(draw, weight, of_weight, shared, lanes, events=("step", *SPIKES, *PHASES), plain=False):
+def rules(draw, weight, of_weight, shared, lanes, events=("step", *SPIKES, *SPIKES, *PHASES), plain=False):
     """A text and its event, or texts by event and the default event.
 
     ``shared`` says of every declared variable whether it is; ``of_weight`` is the unit that a number becomes a
@@ -116,24 +117,23 @@ def rules(draw, weight, of_weight, shared, lanes, events=("step", *SPIKES, *PHAS
     chosen = draw(st.lists(st.sampled_from(events), min_size=1, max_size=3 - 2 * plain, unique=True))
     for variable, is_shared in shared.items():
         unit = ": 1 (shared)" if is_shared else ": 1"
-        rate = draw(st.booleans())
-        declared.append(
-            f"d{variable}/dt = -{variable}/tau + rate*({draw(total)}) {unit}" if rate else f"{variable} {unit}"
-        )
+        rate = draw(st.sampled_from((None, None, "-{v}/tau", "-{v}/tau + rate*({x})")))
+        name = f"d{variable}/dt = {rate.format(v=variable, x=draw(total))}" if rate else variable
+        declared.append(f"{name} {unit}")
         if not rate or draw(st.booleans()):
             event = draw(st.sampled_from(chosen))
             others = sums(factors(weight, tuple(set(shared) - {variable})))
-            forms = [total.map("+= {}".format), total.map("-= {}".format)]
+            forms = [total.map("+= {}".format), total.map("-= {}".format), st.sampled_from(("+= 0.3", "-= eta*m_post"))]
             if not is_shared or lanes == 1:
                 forms.append(total.map("= {}".format))
-                forms.append(st.sampled_from(("*= 0.5", "/= 1.5", "*= m_post", "*= exp(k)")))
+                forms.append(st.sampled_from(("= 1", "*= 0.5", "/= 1.5", "*= m_post", "*= exp(k)")))
             elif event not in SPIKES:
                 forms.append(others.map("= {}".format))
             texts.setdefault(event, []).append(f"{variable} {draw(st.one_of(forms))}")
     rate = draw(st.sampled_from((True, False, False)))
     low, high = f"{of_weight}(-0.45)", f"{of_weight}0.65"
-    for _ in range(draw(st.integers(0 if rate else 1, 2))):
-        event = draw(st.sampled_from(chosen))
+    more = draw(st.lists(st.sampled_from(chosen), max_size=2))
+    for event in more if rate else [*chosen, *more[1:]]:
         others = sums(factors("eta", tuple(shared)))
         forms = [total.map(lambda x: f"+= {of_weight}({x})"), total.map(lambda x: f"-= {of_weight}({x})")]
         if plain:

@@ -1,6 +1,6 @@
 """Rules and transmits drawn from the grammar do what the slow interpreter of ``reference.py`` says.
 
-Every example builds one projection between populations whose values are set from outside, runs four steps, and
+Every example builds one projection between populations whose values are set from outside, runs six steps, and
 compares what was delivered in each, the weights and all per-synapse variables.
 """
 
@@ -67,7 +67,7 @@ def delivering(draw):
     )
 
 
-@settings(RANDOM, max_examples=220)
+@settings(RANDOM, max_examples=140)
 @given(learning())
 def test_random_rules_and_transmits_equal_the_interpreter(case):
     expected, largest = interpret(case)
@@ -75,7 +75,7 @@ def test_random_rules_and_transmits_equal_the_interpreter(case):
     compare(case, expected)
 
 
-@settings(RANDOM, max_examples=100)
+@settings(RANDOM, max_examples=60)
 @given(learning(plain=True))
 def test_random_sums_of_products_equal_the_interpreter(case):
     """What becomes outer products, rows of spikes and one factor for all weights."""
@@ -84,7 +84,7 @@ def test_random_sums_of_products_equal_the_interpreter(case):
     compare(case, expected)
 
 
-@settings(RANDOM, max_examples=100)
+@settings(RANDOM, max_examples=50)
 @given(delivering())
 def test_random_transmits_without_a_rule_equal_the_interpreter(case):
     compare(case, interpret(case)[0])

@@ -5,16 +5,29 @@ import numpy as np
 from neurosim.connectivity import LIST
 
 
-def cost(projection, arrays, products):
-    """Return bytes and floating-point operations a step as text, for reading and writing arrays of weights' size."""
+def cost(projection, arrays, products, operations=0):
+    """Return bytes and floating-point operations a step as text.
+
+    Parameters
+    ----------
+    projection : Projection
+        Whose synapses are counted.
+    arrays : float
+        How many arrays of the weights' size are read and written.
+    products : int
+        Matrix products over lanes.
+    operations : int
+        Operations a synapse beside them.
+    """
     layout, replicas = projection.layout, projection.source.replicas
     each = int(np.prod(layout.stored)) * projection.source.precision.itemsize * replicas
     pairs = (
         layout.synapses(replicas) if layout.form == LIST else layout.rows * layout.columns * replicas * layout.copies
     )
     parts = [in_bytes(2 * arrays * each)] if arrays else []
-    if products:
-        parts.append(_count(2 * products * pairs * projection.source.lanes, "flop"))
+    flops = 2 * products * pairs * projection.source.lanes + operations * pairs
+    if flops:
+        parts.append(_count(flops, "flop"))
     return ", ".join(parts) + " a step"
 
 

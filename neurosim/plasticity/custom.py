@@ -18,7 +18,7 @@ class Kernel:
     Parameters
     ----------
     function : numba function
-        Its parameters are names: ``w`` and declared arrays as the projection keeps them, ``x_pre`` and ``x_post`` as
+        Its parameters are names: ``w`` as the projection keeps it, ``x_pre`` and ``x_post`` as
         arrays (replicas, lanes, n) in base units, constants of the namespace and signals, and ``dt`` in seconds.
     reads, writes : tuple of str
         Together exactly the function's parameters. What is only read arrives as an array that cannot be written.

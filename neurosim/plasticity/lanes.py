@@ -30,7 +30,7 @@ def lane_change(statement, event, projection, where):
     if own and projection.kept[statement.target] == SHARED and projection.copies > 1:
         raise EquationError(
             f"{where}: {statement.text!r} sets what is shared by {projection.copies} lanes from itself; write it as a "
-            "change, '+='"
+            "change with '+=' that every lane adds, as 'w += -0.1 * w / lanes'"
         )
     return operator, expr
 

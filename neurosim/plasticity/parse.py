@@ -37,7 +37,7 @@ STATEMENT = re.compile(
     re.S,
 )
 DECLARATION = re.compile(r"(?P<target>\w+)\s*:\s*(?P<unit>[^:]+)")
-UNIT = re.compile(r"(?P<unit>[^()]*(?:\([^()]*\)[^()]*)*?)\s*(?:\((?P<flag>[a-z ]+)\))?")
+UNIT = re.compile(r"(?P<unit>[^()]*(?:\([^()]*\)[^()]*)*?)\s*(?:\((?P<flag>[a-z][a-z -]+)\))?")
 SECOND = get_dimensions(ms)
 CONDITION = "a condition is a number as int(condition)"
 UNREADABLE = (SyntaxError, ValueError, TypeError, NotImplementedError, KeyError, AttributeError)
@@ -256,6 +256,8 @@ def statements(lines, scope, where, *, delivers=False):
         if line.operator == "" or (line.operator == "=" and line.unit is not None):
             continue
         left = scope.dimension(line.target)
+        if left is None and operator_declares(line):
+            raise EquationError(f"{where}: '{line.target}' is not declared: its unit is missing, '{line.text} : 1'")
         if left is None:
             raise EquationError(f"{where}: {_unknown(line.target, scope)}")
         if not changes(line.target):
@@ -269,6 +271,11 @@ def statements(lines, scope, where, *, delivers=False):
             operator, expr = "=", target * expr if operator == "*=" else target / expr
         found.append(Statement(line.text, line.target, operator, expr, line.event))
     return found
+
+
+def operator_declares(line):
+    """Say whether a line would declare its variable if it had a unit."""
+    return line.operator == "d/dt" and line.unit is None
 
 
 def read_expression(text, dimension, scope, where, line):
@@ -318,7 +325,8 @@ def _unknown(name, scope):
     if name in ("i", "j"):
         message += ". A rule sees only its own two neurons, never an index"
     elif not name.endswith(("_pre", "_post")) and not scope.signals:
-        message += ". A signal that is one number for all is declared: signals={'" + name + "': (population, 'r')}"
+        message += f". A constant goes into namespace={{'{name}': ...}}, a signal that is one number for all into "
+        message += f"signals={{'{name}': (population, 'r')}}"
     return message
 
 

@@ -45,6 +45,7 @@ class PassOver:
         for event, members in groups:
             made = [update for s in members for update in self._updates(s, event, where)]
             updates.append((made, event == RATE))
+        self.updates = [update for made, _ in updates for update in made]
         form = "list" if layout.form == LIST else "columns" if self.columns_gate else "rows"
         gate = self.arguments.name("A", spike_symbol(projection.source, "_pre")) if self.rows_gate else None
         column_gate = None
@@ -135,6 +136,7 @@ class PassOver:
             if names & lanewise or term.mixed != ONE:
                 in_lanes.append(arguments.hoist(term.expr, lane=True))
                 how = "synapse by synapse in every lane"
+                how += ", slower than a product" if term.mixed != ONE else ""
                 how += ": it does not separate into factors of the two sides" if term.mixed != ONE else ""
             else:
                 once.append(arguments.reduced(term, 1 if names & summed else projection.copies))
@@ -256,6 +258,15 @@ class PassOver:
                     blas.outer_product(pre[replica][:, start : start + count], post[replica], made[name], 1.0, 0.0)
                 self.pass_rows(replica, start, count, **made)
 
+    def _operations(self):
+        """Count what is computed for one synapse."""
+        total = 2 * self.bounded
+        for update in self.updates:
+            for part, times in ((update.in_lanes, self.projection.source.lanes), (update.once, 1)):
+                if part is not None:
+                    total += times * (int(part.count_ops()) + (update.operator == "+="))
+        return total
+
     def explain(self):
         projection = self.projection
         used = len(self.arguments.used)
@@ -267,7 +278,7 @@ class PassOver:
         extra = [word for flag, word in ((self.bounded, "bounds"), (self.masked, "mask")) if flag]
         fused = f"{driven}one fused pass{where}" + (f" with {' and '.join(extra)}" if extra else "")
         passes = used - lanes + lanes * projection.copies
-        each = cost(projection, passes, 0)
+        each = cost(projection, passes, 0, self._operations())
         return [*self.terms, f"{fused}; {each}{' if every synapse is touched' if driven else ''}"]
 
 

@@ -29,10 +29,8 @@ from neurosim import Population, Projection
 EVENTS = {"step": -2, "pre": -1, "post": 1}  # event to its order within brian2's slot "synapses"
 RATES = -3
 FUNCTIONS = {"lanes": 1, "squash": Function(squash, stateless=True)}
-WEIGHTS = {
-    1.0: ("w", "", "1"),
-    0.002: ("(w/u)", "u*", "volt"),
-}  # unit to: weight as a number, back again, brian2's unit
+# unit of the weights to: the weight as a number, a number as a weight, brian2's unit
+WEIGHTS = {1.0: ("w", "", "1"), 0.002: ("(w/u)", "u*", "volt")}
 
 
 @st.composite
