@@ -171,6 +171,7 @@ class Projection(brian2.core.base.BrianObject):
         self.namespace = dict(namespace or {})
         self.plastic = True
         self.open = True
+        self._checked = False
         self._scale, self._version = 1.0, 0
         self.signals = _signals(signals or {}, source, here)
         constants, functions = _namespace(self.namespace, self.signals, source, target, here)
@@ -515,7 +516,18 @@ class Projection(brian2.core.base.BrianObject):
             weights = self._weights.reshape(-1, len(self.layout.mask), self.layout.columns)
             weights *= self.layout.mask
 
+    def _check_company(self):
+        """Raise in the first step of a run if something that the projection reads is not simulated beside it."""
+        self._checked = True
+        needed = [self.source, self.target, *(population for population, _ in self.signals.values())]
+        needed += [event.presentation for event in getattr(self.learning, "events", ()) if hasattr(event, "phase")]
+        for each in needed:
+            if each._network != self._network:
+                raise ParameterError(f"{self.name}: {each.name} is not in the Network that {self.name} is in; add it")
+
     def _deliver(self):
+        if not self._checked:
+            self._check_company()
         for transmission in self.transmissions:
             transmission()
 
@@ -551,6 +563,7 @@ class Projection(brian2.core.base.BrianObject):
             )
         if self._weights is not None and self.layout.mask is not None:
             self.confine()  # the user may have written where there is no synapse
+        self._checked = False
         for population in (self.source, self.target):
             forget_step(population)
         for transmission in self.transmissions:

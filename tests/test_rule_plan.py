@@ -100,7 +100,7 @@ def test_synapses_of_masks_that_differ_between_replicas_are_all_counted():
             ["synapse by synapse in every lane, slower than a product", "does not separate"],
         ),
         (dict(lanes=1, transmit="drive_post = tanh(w * m_pre)"), ["synapse by synapse: it does not separate"]),
-        (dict(rule="w += tanh(m_pre - m_post)"), ["synapse by synapse in every lane, slower than a product: it does not separate"]),
+        (dict(rule="w += tanh(m_pre - m_post)"), ["in every lane, slower than a product: it does not separate"]),
         (dict(lanes=1, rule="w += s_pre * m_post"), ["event-driven: rows of the neurons that spiked"]),
         (dict(lanes=1, rule={"pre": "w += w * m_post"}), ["at pre", "rows of the neurons that spiked"]),
         (dict(lanes=1, rule={"post": "w += w * m_pre"}), ["at post", "columns of the neurons that spiked"]),

@@ -35,6 +35,7 @@ class CustomLearning:
     def __init__(self, projection, kernel, event, here):
         where = f"{here}.rule"
         self.projection, self.kernel, self.event = projection, kernel, event
+        self.events = [event]
         if event in (PRE, POST):
             raise EquationError(
                 f"{where}: a Kernel is called once for all neurons, not at the spikes of one: {event!r}"

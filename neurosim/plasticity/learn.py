@@ -37,6 +37,7 @@ class Learning:
                 ends.setdefault(s.event, []).append(s)
         together = projection.copies > 1 or projection.layout.form == PAIRS
         events = [[RATE, STEP, PRE, POST]] if together else [[RATE, STEP], [PRE], [POST]]
+        self.events = list(ends)
         self.passes = []
         for chosen in events:
             present = [(event, groups[event]) for event in chosen if groups[event]]
