@@ -104,7 +104,7 @@ def test_synapses_of_masks_that_differ_between_replicas_are_all_counted():
         (dict(lanes=1, rule="w += s_pre * m_post"), ["event-driven: rows of the neurons that spiked"]),
         (dict(lanes=1, rule={"pre": "w += w * m_post"}), ["at pre", "rows of the neurons that spiked"]),
         (dict(lanes=1, rule={"post": "w += w * m_pre"}), ["at post", "columns of the neurons that spiked"]),
-        (dict(lanes=1, rule="w += m_pre * m_post"), ["outer product, all rows"]),
+        (dict(lanes=1, rule="w += m_pre * m_post"), ["one fused pass"]),
         (
             dict(rule="w += m_pre * m_post", bounds=(0, 1), connectivity=Masked(np.ones((ROWS, COLUMNS), bool))),
             ["one fused pass with bounds and mask", "Masked"],

@@ -93,6 +93,11 @@ class Arguments:
         sides = side(expr, self.scope)
         if not sides:
             return self.constant(expr)
+        if len(sides) == 1 and "w" not in sides and expr.is_Mul:
+            fixed = [a for a in expr.args if not side(a, self.scope)]
+            if fixed:
+                rest = sympy.Mul(*(a for a in expr.args if a not in fixed))
+                return self.constant(sympy.Mul(*fixed)) * self.hoist(rest, lane)
         pre, post = ("a", "h") if lane else ("A", "H")
         if sides == {"pre"}:
             return sympy.Symbol(f"{self.name(pre, expr)}_", real=True)

@@ -103,8 +103,9 @@ def _plain(projection, groups):
                 return None
     if (decays and len(found) > 1) or (layout.padded and decays):
         return None
-    if projection.copies == 1 and sum(term.pre != spike_symbol(projection.source, "_pre") for term in products) > 1:
-        return None  # one pass over all weights is better than two
+    spike = spike_symbol(projection.source, "_pre")
+    if projection.copies == 1 and not decays and any(term.pre != spike for term in products):
+        return None  # a pass over all weights is quicker than outer products
     return products, decays
 
 
