@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--lanes", default="1,100", help="by commas")
     parser.add_argument("--one", action="store_true", help="measure in this process (used by the script itself)")
     arguments = parser.parse_args()
-    size = "1000x1000" if arguments.quick else arguments.size
+    size = "3000x3000" if arguments.quick else arguments.size
     n_pre, n_post = map(int, size.split("x"))
     if not (STATUS.exists() and os.access(REFS, os.W_OK)):
         raise SystemExit("memory.py reads /proc/self/status, which this system does not have")
