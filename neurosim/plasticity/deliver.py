@@ -9,7 +9,7 @@ from neurosim.plasticity import blas, kernels
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel, user_functions
-from neurosim.plasticity.pairs import DeliveryToOthers
+from neurosim.plasticity.pairs import DeliveryToOthers, check_separates
 from neurosim.plasticity.parse import WEIGHT
 from neurosim.plasticity.part import Part
 from neurosim.plasticity.passover import SCRATCH
@@ -182,11 +182,7 @@ def _parts(projection, expr, where):
         return [_Product(projection, term) for term in terms]
     if layout.form == PAIRS:
         for term in terms:
-            if term.mixed != ONE:
-                raise EquationError(
-                    f"{where}: {readable(term.mixed)} does not separate into a factor of the source times one of the "
-                    "target, which one weight for all pairs needs; use Masked connectivity"
-                )
+            check_separates(term, where)
         return [DeliveryToOthers(projection, term) for term in terms]
     plain = [term.mixed == ONE and term.weight == weight for term in terms]
     if layout.form == LIST:
@@ -213,7 +209,6 @@ class _OneToOne(Part):
 
     def __init__(self, projection, expr, where):
         super().__init__(projection)
-        self.expr = expr
         self.terms = separate(expr, projection.scope)
         self.made = []
         for term in self.terms:

@@ -46,11 +46,7 @@ class Pairs:
         operator, expr = lane_change(statement, event, projection, where)
         terms = []
         for term in separate(multiplied_out(expr), scope):
-            if term.mixed != ONE:
-                raise EquationError(
-                    f"{where}: {readable(term.mixed)} does not separate into a factor of the source times one of the "
-                    "target, which one weight for all pairs needs; use Masked connectivity"
-                )
+            check_separates(term, where)
             pre = Factor(term.pre, projection.source, "_pre", scope)
             post = Factor(term.post, projection.target, "_post", scope, projection.signals)
             names = {s.name for s in term.weight.free_symbols}
@@ -100,6 +96,15 @@ class Pairs:
             for _, s, (operator, terms), _ in self.steps
             for term, *_ in terms
         ]
+
+
+def check_separates(term, where):
+    """Refuse a term that one weight for all pairs cannot have."""
+    if term.mixed != ONE:
+        raise EquationError(
+            f"{where}: {readable(term.mixed)} does not separate into a factor of the source times one of the target, "
+            "which one weight for all pairs needs; use Masked connectivity"
+        )
 
 
 def evaluate(expr, scope, values):

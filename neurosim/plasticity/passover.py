@@ -337,8 +337,7 @@ class InPlace:
             if each:
                 each.prepare()
         values = [(c, layout.pre(pre.at_end()), layout.post(post.at_end())) for c, pre, post in self.products]
-        alone = self.before is None and self.after is None
-        tile = layout.rows if alone else max(16, TILE // (layout.columns * projection.source.precision.itemsize))
+        tile = max(16, TILE // (layout.columns * projection.source.precision.itemsize))
         for replica, weights in enumerate(projection.stored):
             for start in range(0, layout.rows, tile):
                 count = min(tile, layout.rows - start)

@@ -217,7 +217,6 @@ class Factor:
 
     def __init__(self, expr, population, suffix, scope, signals=None):
         expr = inline(expr, scope)
-        self.expr = expr
         text, names = to_text(expr), sorted(symbol.name for symbol in expr.free_symbols)
         self.population = population
         own = {variable + suffix: (population, variable) for variable in population.state_variables}
