@@ -105,12 +105,17 @@ def list_models():
     _quiet()
     for model, module in _models().items():
         for experiment in module.EXPERIMENTS:
-            published = experiment.published
             print(f"{model}.{experiment.name}")
             print(f"    {module.PAPER}: {experiment.title}")
-            print(f"    published  {published.text} on {published.data}")
+            for published in experiment.published:
+                print(f"    published  {_published(published, experiment)} on {published.data}")
             for data, preset in experiment.presets.items():
                 print(f"    {'--data ' + data:17}about {preset.duration} on two cores")
+
+
+def _published(published, experiment):
+    """Return a published number in words, with its condition where there are several."""
+    return (f"{published.condition}: " if len(experiment.conditions) > 1 else "") + published.text
 
 
 @commands.command()
@@ -124,7 +129,7 @@ def show(model, data):
     for full, module, experiment in _find(model):
         if data is not None and data not in experiment.presets:
             raise unknown("data set", data, experiment.presets)
-        print(f"{full}\n\n{module.__doc__.strip()}\n\nAs it runs")
+        print(f"{full}\n\n{module.__doc__.strip()}\n\n{experiment.notes.strip()}\n\nAs it runs")
         for part, text in experiment.texts.items():
             print(f"    {part}: {text}")
         for part, neuron in experiment.neurons.items():
@@ -133,6 +138,9 @@ def show(model, data):
                 print(f"    {line.strip()}")
             for symbol, meaning in neuron.symbols.items():
                 print(f"        {symbol:10}{meaning}")
+        print("\nConditions")
+        for name, own in experiment.conditions.items():
+            print(f"    {name:28} {', '.join(f'{each}={plain(value)}' for each, value in own.items())}")
         for name in [data] if data else experiment.presets:
             print(f"\nParameters, --data {name}")
             for parameter in experiment.parameters_for(name).values():
@@ -142,53 +150,177 @@ def show(model, data):
 
 
 @commands.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--data", default=None, metavar="NAME|FOLDER", help="Data set by name, or a folder with its files.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 @click.option(
-    "--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Decides all that is random."
+    "--conditions", default=None, metavar="NAME,NAME", help="Conditions to run, see neurosim show; all if left out."
+)
+@click.option(
+    "--seed", default=None, type=click.IntRange(0, 2**32 - 1), help="Decides all that is random.  [default: 1]"
 )
 @click.option("--replicas", default=None, help="Independent networks side by side.")
 @click.option("--lanes", default=None, help="Inputs side by side.")
 @click.option("--epochs", default=None, help="Passes through the training examples.")
 @click.option("--limit", default=None, type=int, help="Use the first N training examples.", metavar="N")
+@click.option("--validation", default=None, type=int, help="Test on N training examples held out.", metavar="N")
 @click.option("--out", default=None, type=click.Path(path_type=Path), metavar="FOLDER", help="Where the run is kept.")
 @click.option("--force", is_flag=True, help="Write over the run that --out holds.")
-@click.option("--target", default="numpy", show_default=True, help="How brian2 runs neurons: numpy or cython.")
-def run(model, data, settings, seed, replicas, lanes, epochs, limit, out, force, target):
+@click.option("--target", default=None, help="How brian2 runs neurons: numpy or cython.  [default: numpy]")
+@click.option(
+    "--resume",
+    default=None,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Go on with a run that was cut off.",
+)
+@click.option(
+    "--from",
+    "origin",
+    default=None,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Repeat the run in FOLDER: the same parameters, seed, data and target.",
+)
+@click.option(
+    "--checkpoint-every",
+    default=None,
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="How often state is kept within an epoch.  [default: 180]",
+)
+def run(model, resume, origin, checkpoint_every, out, force, **chosen):
     """Run MODEL and keep what it gives in a folder."""
-    full, module, experiment = _find_one(model)
-    if target not in ("numpy", "cython"):
-        raise unknown("target", target, ("numpy", "cython"))
     _quiet()
+    given = {name: value for name, value in chosen.items() if value not in (None, ())}
     if out is not None and not str(out).strip("."):
         raise ParameterError("--out: a folder of its own is needed, as runs/first")
-    chosen = _settings(settings) | {
-        name: value
-        for name, value in (("replicas", replicas), ("lanes", lanes), ("epochs", epochs))
-        if value is not None
-    }
-    from neurosim import data as datasets
-    from neurosim.runs import new_folder
-    from neurosim.simulate import simulate
+    more = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
+    if resume is not None:
+        extra = [*(["MODEL"] if model else []), *(f"--{name}" for name in given)]
+        extra += [name for name, there in (("--from", origin), ("--out", out), ("--force", force)) if there]
+        if extra:
+            raise ParameterError(f"--resume goes on with a run as it was; leave {', '.join(extra)} out")
+        return _resume(resume, more)
+    if origin is not None:
+        extra = [*(["MODEL"] if model else []), *(f"--{name}" for name in given)]
+        if extra:
+            raise ParameterError(f"--from repeats a run as it was; leave {', '.join(extra)} out")
+        return _repeat(origin, out, force, more)
+    if model is None:
+        raise ParameterError("MODEL is needed, as lillicrap_2016.spiking (see neurosim list), or --resume or --from")
+    return _run(model, given, out, force, more)
 
-    asked = next(iter(experiment.presets)) if data is None else data
-    experiment.resolve(asked, chosen)  # say what is wrong with a parameter before data are read
-    examples = datasets.load(asked)
-    inputs = examples.train_images.shape[1]
+
+def _run(model, given, out, force, more):
+    full, module, experiment = _find_one(model)
+    target = given.get("target", "numpy")
+    if target not in ("numpy", "cython"):
+        raise unknown("target", target, ("numpy", "cython"))
+    settings = _settings(given.get("settings", ()))
+    settings |= {name: given[name] for name in ("replicas", "lanes", "epochs") if name in given}
+    names = [name.strip() for name in given["conditions"].split(",")] if "conditions" in given else None
+    asked = {name: given.get(name) for name in ("data", "limit", "validation")}
+    asked["data"] = asked["data"] or next(iter(experiment.presets))
+    experiment.choose(experiment.resolve(asked["data"], settings), settings, names)  # before data are read
+    seed = given.get("seed", 1)
+    examples, inputs = _examples(experiment, asked, settings, seed)
     near = experiment.preset_for(examples.name, inputs)
     if near != examples.name:
         print(f"note      no constants are known for {examples.name}: those for {near} are used, see neurosim show")
-    values = experiment.resolve(examples.name, chosen, inputs)
-    if limit is not None:
-        examples = examples.limit(limit)
+    values = experiment.resolve(examples.name, settings, inputs)
+    conditions = experiment.choose(values, settings, names)
+    return _simulate(full, experiment, examples, values, seed, out, force, conditions, asked, target, more)
+
+
+def _simulate(full, experiment, examples, values, seed, out, force, conditions, asked, target, more):
+    from neurosim.runs import new_folder
+    from neurosim.simulate import simulate
+
     folder = out or new_folder(full, examples.name)
-    with _bar(values, examples) as tell:
-        try:
-            finished = simulate(full, experiment, examples, values, seed, folder, target=target, force=force, tell=tell)
-        except DivergedError as error:
-            raise DivergedError(f"{error}; what the run had is kept in {folder}") from None
+    with _bar(conditions, examples) as tell, _naming(folder):
+        finished = simulate(
+            full, experiment, examples, values, seed, folder,
+            conditions=conditions, asked=asked, target=target, force=force, tell=tell, **more,
+        )  # fmt: skip
     return _report(finished, experiment)
+
+
+def _examples(experiment, asked, settings, seed):
+    """Return the data that were asked for, and their number of inputs."""
+    from neurosim import data as datasets
+
+    preset = experiment.presets.get(asked["data"])
+    if all(each.task for each in experiment.presets.values()):
+        if preset is None:
+            raise unknown("data", asked["data"], experiment.presets, "; this experiment makes its own")
+        for option in ("limit", "validation"):
+            if asked[option] is not None:
+                raise ParameterError(
+                    f"--{option}: this experiment makes its own examples; see --set examples and tests"
+                )
+        task = preset.task(experiment.resolve(asked["data"], settings), seed)
+        return task, task.inputs
+    examples = datasets.load(asked["data"])
+    if asked["limit"] is not None:
+        examples = examples.limit(asked["limit"])
+    if asked["validation"] is not None:
+        examples = examples.validation(asked["validation"], seed=1)
+    return examples, examples.train_images.shape[1]
+
+
+@contextlib.contextmanager
+def _naming(folder):
+    """Say where a run that diverges has left what it had."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"{error}; what the run had is kept in {folder}") from None
+
+
+def _opened(folder):
+    """Return (run, experiment, examples, values, conditions) of a run that exists."""
+    from neurosim.experiment import plain
+    from neurosim.runs import Run
+    from neurosim.simulate import recorded
+
+    opened = Run.open(folder)
+    _, _, experiment = _find_one(opened.record["model"])
+    values, conditions = recorded(opened, experiment)
+    known = experiment.parameters_for(opened.record["preset"])
+    settings = {name: plain(value) for name, value in values.items() if name in known}
+    asked = {"limit": None, "validation": None, **opened.record["data"]["asked"]}
+    examples, _ = _examples(experiment, asked, settings, opened.record["seed"])
+    return opened, experiment, examples, values, conditions
+
+
+def _resume(folder, more):
+    from neurosim.simulate import resume
+
+    opened, experiment, examples, _, conditions = _opened(folder)
+    with _bar(conditions, examples) as tell, _naming(folder):
+        finished = resume(opened, experiment, examples, tell=tell, **more)
+    return _report(finished, experiment)
+
+
+def _repeat(folder, out, force, more):
+    from neurosim.runs import host, versions
+
+    opened, experiment, examples, values, conditions = _opened(folder)
+    record = opened.record
+    if examples.sha256 != record["data"]["sha256"]:
+        raise ParameterError(
+            f"{folder}: the run had other data: hash {record['data']['sha256'][:12]}, now {examples.sha256[:12]}"
+        )
+    now = versions() | {"threads": host()["numba_threads"]}
+    then = record["versions"] | {"threads": record["host"].get("numba_threads")}
+    for name in sorted(set(now) | set(then)):
+        if now.get(name) != then.get(name):
+            print(f"note      {name} was {then.get(name)}, is {now.get(name)}: numbers may differ in rounding")
+    full, asked = record["model"], record["data"]["asked"]
+    return _simulate(
+        full, experiment, examples, values, record["seed"], out, force, conditions, asked, record["target"], more
+    )
 
 
 def _settings(pairs):
@@ -202,26 +334,39 @@ def _settings(pairs):
 
 
 @contextlib.contextmanager
-def _bar(values, examples):
+def _bar(conditions, examples):
     """Show a progress bar with epoch, error and time left; yields what training calls after every presentation."""
     from tqdm.auto import tqdm
 
-    from neurosim.training import presentations_an_epoch, presentations_of_a_test
+    from neurosim.training import presentations_an_epoch, sizes
 
-    lanes, epochs = values["lanes"], values["epochs"]
-    shown_an_epoch = presentations_an_epoch(len(examples.train_labels), lanes)
-    total = epochs * (shown_an_epoch + presentations_of_a_test(len(examples.test_labels), lanes))
+    count = sizes(examples)[0]
+    each = {
+        name: values["epochs"] * presentations_an_epoch(count, values["lanes"]) for name, values in conditions.items()
+    }
     shown = "{desc} {percentage:3.0f}% |{bar}| {elapsed} passed, {remaining} left{postfix}"
     bars, last = [], {}
 
-    def tell(phase, epoch, readout):
+    def tell(condition, phase, epoch, readout):
+        values = conditions[condition]
         if not bars:  # only now: what is wrong with the input has been said by then
-            bars.append(tqdm(total=total, bar_format=shown, dynamic_ncols=True, mininterval=0.2))
-        last[phase] = readout.error.mean()
-        bars[0].set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
-        errors = ", ".join(f"{name} error {100 * error:.1f} %" for name, error in last.items())
-        bars[0].set_postfix_str(errors, refresh=False)
-        bars[0].update()
+            bars.append(tqdm(total=sum(each.values()), bar_format=shown, dynamic_ncols=True, mininterval=0.2))
+        if last.get("condition") != condition:
+            last.clear()
+            last["condition"] = condition
+        scale, unit = (100, " %") if readout.metric == "error" else (1, "")
+        last[phase] = f"{phase} {readout.metric} {scale * readout.error.mean():.3g}{unit}"
+        prefix = f"{condition}, " if len(conditions) > 1 else ""
+        bars[0].set_description_str(f"{prefix}epoch {epoch}/{values['epochs']}", refresh=False)
+        bars[0].set_postfix_str(", ".join(last[name] for name in ("train", "test") if name in last), refresh=False)
+        before = sum(n for name, n in each.items() if list(each).index(name) < list(each).index(condition))
+        done = before + max(0, epoch - 1) * (each[condition] // max(1, values["epochs"]))
+        if phase == "train":
+            done += readout.shown // values["lanes"]
+        elif epoch > 0:
+            done += each[condition] // values["epochs"]
+        if done > bars[0].n:
+            bars[0].update(done - bars[0].n)
 
     try:
         yield tell
@@ -231,7 +376,7 @@ def _bar(values, examples):
 
 
 def _report(finished, experiment):
-    """Print the run's folder, its error beside the paper's, and its figures; return the exit status."""
+    """Print the run's folder, its numbers beside the paper's, and its figures; return the exit status."""
     import json
 
     from neurosim.plots import draw
@@ -243,23 +388,46 @@ def _report(finished, experiment):
         print(f"run       {finished.folder}/ ({status} before the first result)")
         return FAILED
     print(f"run       {finished.folder}/" + ("" if status == "finished" else f" ({status})"))
-    for split, final in summary["final"].items():
-        print(f"{split:9} error {_in_words(final)} after epoch {final['epoch']}")
-    published = summary["published"]
-    other = "" if published["same_data"] else ", another data set than this run's"
-    print(f"paper     {published['text']} on {published['data']}{other}")
+    several = len(summary["final"]) > 1
+    for condition, splits in summary["final"].items():
+        if several:
+            print(condition)
+        for split, final in splits.items():
+            words = _in_words(final, summary["metric"])
+            print(f"{'  ' * several}{split:{9 - 2 * several}} {summary['metric']} {words} after epoch {final['epoch']}")
+        for published in summary["published"]:
+            if published["condition"] in (None, condition):
+                other = "" if published["same_data"] else ", another data set than this run's"
+                print(f"{'  ' * several}{'paper':{9 - 2 * several}} {published['text']} on {published['data']}{other}")
     for path in draw(finished, experiment.figures):
         print(f"figure    {path}")
     return 0 if status == "finished" else FAILED
 
 
-def _in_words(final):
-    text = f"{100 * final['mean']:.2f} %"
+def _in_words(final, metric):
+    scale, unit, digits = (100, " %", ".2f") if metric == "error" else (1, "", ".3g")
+    mean, low, high = (
+        format(scale * (float("nan") if final[k] is None else final[k]), digits) for k in ("mean", "low", "high")
+    )
     if final["n"] > 1:
-        text += f" (95 % interval {100 * final['low']:.2f} to {100 * final['high']:.2f} %, {final['n']} replicas)"
+        return f"{mean}{unit} (95 % interval {low} to {high}{unit}, {final['n']} replicas)"
+    return f"{mean}{unit} (1 replica, no interval)"
+
+
+@commands.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.option(
+    "--out", default=None, type=click.Path(path_type=Path), metavar="FILE", help="A .md or .html file to write."
+)
+def report(folders, out):
+    """Set the numbers of the runs in FOLDERs beside the paper's: as a table, or as a page in --out."""
+    from neurosim import report as reports
+
+    _quiet()
+    if out is None:
+        print(reports.report(folders).markdown(), end="")
     else:
-        text += " (1 replica, no interval)"
-    return text
+        print(reports.write(folders, out))
 
 
 @commands.command()

@@ -65,6 +65,12 @@ class Parameter:
             return self.check(text)
         return self.check(self._read_number(text, type(self.value)))
 
+    def restore(self, number):
+        """Return the value that run.json holds as this number, word or list, checked."""
+        if isinstance(self.value, Quantity):
+            return self.check(Quantity(float(number), dim=self.value.dim))
+        return self.check(tuple(number) if isinstance(self.value, tuple) else type(self.value)(number))
+
     def _read_number(self, text, kind):
         try:
             value = float(text)
@@ -140,33 +146,53 @@ RUN = (
 
 @dataclass(frozen=True)
 class Published:
-    """A published number that a run is held against."""
+    """A published number that a condition of an experiment is held against; ``condition`` None is the only one."""
 
     value: float
     text: str
     data: str
     source: str
+    condition: str | None = None
+    split: str = "test"
 
 
 @dataclass(frozen=True)
 class Expect:
-    """What a run with the defaults for a data set must give: a final mean test error of at most ``error``."""
+    """What a condition must give with the defaults for a data set: a final mean of at most ``most``, at least ``least``."""
 
-    error: float
+    most: float | None
     note: str
+    condition: str | None = None
+    least: float | None = None
+    split: str = "test"
+
+    def holds(self, mean):
+        """Say whether a mean is as expected."""
+        return (self.most is None or mean <= self.most) and (self.least is None or mean >= self.least)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A claim that one condition ends lower than another, replica by replica."""
+
+    lower: str
+    higher: str
+    published: str
 
 
 @dataclass(frozen=True)
 class Preset:
     """What an experiment sets differently for one data set: values by name, each with its source.
 
-    ``inputs`` is the data set's number of inputs: data without a preset get the one that is nearest in that.
+    ``inputs`` is the data set's number of inputs: data without a preset get the one that is nearest in that. An
+    experiment on a function that networks learn makes its own data: ``task(values, seed)`` returns them.
     """
 
     values: MappingProxyType
     inputs: int
     duration: str
-    expect: Expect | None = None
+    expect: tuple = ()
+    task: Callable | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
@@ -186,14 +212,23 @@ class Experiment:
         The data sets that the experiment is made for; the first is the default.
     build : callable (values, data, seed) -> Circuit
         Makes the network from values by name.
-    published : Published
-        The paper's number.
+    conditions : dict of str to dict
+        What is compared: name to the parameters that the condition sets. A run simulates one after another, on the
+        same data and seeds.
+    metric : {"error", "nse"}
+        Fraction of wrong guesses, or normalised squared error.
+    published : tuple of Published
+        The paper's numbers.
+    comparisons : tuple of Comparison
+        The paper's claims on which condition ends lower.
     neurons : dict of str to NeuronType
         The neuron types, for ``neurosim show``.
     texts : dict of str to str
         Transmits and rules, for ``neurosim show``.
     figures : tuple of str
         Names of the figures that a run draws.
+    notes : str
+        Equations, *Departures* and *Expect*: the docstring of the experiment's file.
     """
 
     name: str
@@ -201,10 +236,14 @@ class Experiment:
     parameters: tuple
     presets: MappingProxyType
     build: Callable
-    published: Published
+    conditions: MappingProxyType
+    metric: str = "error"
+    published: tuple = ()
+    comparisons: tuple = ()
     neurons: MappingProxyType = field(default_factory=dict)
     texts: MappingProxyType = field(default_factory=dict)
     figures: tuple = ()
+    notes: str = ""
 
     def preset_for(self, data_name, inputs=None):
         """Return the name of the preset for a data set: its own, or the one that is nearest in the number of inputs."""
@@ -237,3 +276,43 @@ class Experiment:
                 raise unknown("parameter", name, known)
             values[name] = known[name].read(text)
         return values
+
+    def choose(self, values, settings=(), names=None):
+        """Return the conditions of a run: name to values by name.
+
+        Parameters
+        ----------
+        values : dict
+            As :meth:`resolve` returns them.
+        settings : iterable of str
+            Names of the parameters that the user has set: conditions that set them otherwise drop out. Where all
+            drop out, the values as they are become the one condition.
+        names : list of str, optional
+            Conditions asked for by name; all if it is left out.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown name, or one that the settings exclude.
+        """
+        for name in names or ():
+            if name not in self.conditions:
+                raise unknown("condition", name, self.conditions)
+        fitting = {
+            name: {**values, **own}
+            for name, own in self.conditions.items()
+            if all(own[each] == values[each] for each in settings if each in own)
+        }
+        for name in names or ():
+            if name not in fitting:
+                raise ParameterError(
+                    f"--conditions: '{name}' sets {_pairs(self.conditions[name])}, --set says otherwise"
+                )
+        if names:
+            return {name: fitting[name] for name in dict.fromkeys(names)}
+        varied = {each for own in self.conditions.values() for each in own}
+        return fitting or {_pairs({name: values[name] for name in settings if name in varied}): dict(values)}
+
+
+def _pairs(settings):
+    return ",".join(f"{name}={plain(value)}" for name, value in settings.items())

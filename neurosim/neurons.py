@@ -132,3 +132,93 @@ BIAS = NeuronType(
     symbols={"s": "always 1: the weight of its synapse is its target's bias"},
     source="the usual reading of a bias as the weight of an input that is always on",
 )
+
+RATES = "Lillicrap et al. 2016, Methods, 'Nonlinear networks': neurons without a memory, one update an example"
+RATE_SYMBOLS = MappingProxyType(
+    {
+        "v": "potential: the weighted sum that arrives in this step (1)",
+        "r": "activity that the neuron sends (1)",
+        "psi": "slope of the transfer function at v: the postsynaptic factor of plasticity (1)",
+        "m": "modulatory signal that the neuron receives: the third factor of plasticity (1)",
+    }
+)
+
+INPUT = NeuronType(equations="r : 1", symbols={"r": "activity, set by the presentation (1)"}, source=RATES)
+
+
+def _rate(activity, slope):
+    equations = f"""
+    v : 1
+    m : 1
+    r = {activity} : 1
+    psi = {slope} : 1
+    """
+    return NeuronType(equations=equations, symbols=RATE_SYMBOLS, source=RATES)
+
+
+LINEAR = _rate("v", "1")
+LOGISTIC = _rate("0.5 * (1 + tanh(0.5 * v))", "0.25 * (1 - tanh(0.5 * v)**2)")
+TANH = _rate("tanh(v)", "1 - tanh(v)**2")
+
+RATE_ERROR = NeuronType(
+    equations="""
+    target : 1
+    guess : 1
+    slope : 1
+    d = target - guess : 1
+    """,
+    symbols={
+        "target": "activity that the output neuron beside this one should have (1)",
+        "guess": "activity that it has (1)",
+        "slope": "slope of its transfer function (1)",
+        "d": "error, target - guess (1)",
+    },
+    source=RATES,
+)
+
+RATE_FEEDBACK = NeuronType(
+    equations="""
+    d : 1
+    slope : 1
+    """,
+    symbols={
+        "d": "modulatory signal: weighted sum of the signals that arrive from above (1)",
+        "slope": "slope of the transfer function of the hidden neuron beside this one (1)",
+    },
+    source=RATES,
+)
+
+ON = NeuronType(
+    equations="r = 1 : 1",
+    symbols={"r": "always 1: the weight of its synapse is its target's bias"},
+    source="the usual reading of a bias as the weight of an input that is always on",
+)
+
+NOISE = NeuronType(
+    equations="""
+    on : 1
+    noise : 1
+    """,
+    update="noise = on * sigma * randn()",
+    symbols={
+        "on": "1 while the network is perturbed, else 0",
+        "noise": "perturbation of the hidden neuron beside this one (1)",
+        "sigma": "standard deviation of the perturbation (1)",
+    },
+    source="Werfel, Xie, Seung 2005, Neural Comput. 17:2699",
+)
+
+CRITIC = NeuronType(
+    equations="""
+    loss : 1
+    perturbed : 1
+    reward : 1
+    """,
+    update="reward = loss - perturbed",
+    symbols={
+        "loss": "half the squared error of the output in this step (1)",
+        "perturbed": "loss of the same example with the perturbation, kept (1)",
+        "reward": "what the perturbation gained: one number for all neurons (1)",
+    },
+    source="Werfel, Xie, Seung 2005, Neural Comput. 17:2699",
+)

@@ -116,7 +116,7 @@ def _hidden(arrays):
 
 def psp_and_modulator(run):
     """A hidden neuron's potential and spikes above its modulatory signal, early and late in learning."""
-    traces = run.arrays("traces.npz")
+    traces = run.of_condition("traces.npz")
     steps = int(traces["steps"][0])
     windows = {"early in learning": _window(traces, "first"), "late in learning": _window(traces, "last")}
     layer = _hidden(windows["early in learning"])[0]
@@ -137,40 +137,73 @@ def psp_and_modulator(run):
     return figure
 
 
+METRICS = MappingProxyType({"error": ("error (%)", 100, (0, 100)), "nse": ("normalised squared error", 1, (0, np.inf))})
+
+
 def learning(run):
-    """Training and test error over epochs, mean and 95 % interval over replicas."""
+    """Error over epochs, mean and 95 % interval over replicas: of every condition, or of training and test."""
     metrics = run.metrics()
-    figure = _figure(run, 5.0, 3.6, "Learning curve")
+    label, scale, within = METRICS[run.record["metric"]]
+    conditions = list(dict.fromkeys(metrics["condition"]))
+    figure = _figure(run, 5.4 if len(conditions) > 1 else 5.0, 3.6, "Learning curve")
     ax = figure.subplots()
-    replicas = len(set(metrics["replica"]))
-    for split, label, color in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0")):
-        chosen = metrics["split"] == split
-        epochs = np.unique(metrics["epoch"][chosen])
-        if chosen.sum() != len(epochs) * replicas:
-            raise ParameterError(f"{run.folder / 'metrics.csv'}: not one row for every epoch, replica and split")
-        values = metrics["error"][chosen].reshape(len(epochs), replicas)
-        plot_band(ax, epochs, values, label, color, scale=100, within=(0, 100))
-    published = run.record["published"]
-    if published["data"].lower() == run.record["data"]["name"].lower():
-        label = f"paper: {published['text']}"
-        ax.axhline(100 * published["value"], color="k", linestyle="--", linewidth=0.8, label=label)
-    if np.nanmax(metrics["error"], initial=0) > 0:
+    several = len(conditions) > 1
+    if several:
+        shown = [(name, "test", _words(name), f"C{k}") for k, name in enumerate(conditions)]
+    else:
+        shown = [(conditions[0], *rest) for rest in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0"))]
+    by_examples = run.record["metric"] == "nse"
+    for condition, split, words, color in shown:
+        x, values = _over_epochs(run, metrics, condition, split, "examples" if by_examples else "epoch")
+        plot_band(ax, x, values, words, color, scale=scale, within=within)
+    for published in run.record["published"]:
+        own = published["data"].lower() == run.record["data"]["name"].lower()
+        if own and published["condition"] in (None, *conditions):
+            color = f"C{conditions.index(published['condition'])}" if several else "k"
+            words = None if several else f"paper: {published['text']}"
+            ax.axhline(scale * published["value"], color=color, linestyle="--", linewidth=0.8, label=words)
+    values = metrics[run.record["metric"]]
+    if np.nanmax(values, initial=0) > 0:
         ax.set_yscale("log", nonpositive="clip")
-    if not np.isfinite(metrics["error"]).any():
+        lowest = np.nanmin(np.where(values > 0, values, np.nan))
+        if lowest < 1e-5:
+            ax.set_ylim(bottom=1e-5 * scale)
+    if not np.isfinite(values).any():
         ax.text(0.5, 0.5, "no result yet: no presentation was over", transform=ax.transAxes, ha="center")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("error (%)")
+    if run.record["metric"] == "error":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
+    if by_examples:
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("training examples shown" if by_examples else "epoch")
+    ax.set_ylabel(f"test {label}" if several else label)
+    replicas = len(set(metrics["replica"]))
     band = f", band: 95 % interval of {replicas} replicas" if replicas > 1 else ", one replica"
-    ax.legend(frameon=False, fontsize=8, title=f"mean{band}", title_fontsize=7)
+    dashed = "; dashed: paper" if several and any(line.get_linestyle() == "--" for line in ax.lines) else ""
+    ax.legend(frameon=False, fontsize=8, title=f"mean{band}{dashed}", title_fontsize=7)
     return figure
+
+
+def _words(name):
+    return name.replace("_", " ")
+
+
+def _over_epochs(run, metrics, condition, split, x="epoch", column=None):
+    """Return (x, values (epochs, replicas)) of a condition and split."""
+    chosen = (metrics["condition"] == condition) & (metrics["split"] == split)
+    replicas = len(set(metrics["replica"][chosen]))
+    epochs = np.unique(metrics["epoch"][chosen])
+    if chosen.sum() != len(epochs) * replicas:
+        raise ParameterError(f"{run.folder / 'metrics.csv'}: not one row for every epoch, replica and split")
+    values = metrics[column or run.record["metric"]][chosen].reshape(len(epochs), replicas)
+    return metrics[x][chosen].reshape(len(epochs), replicas)[:, 0], values
 
 
 def raster(run):
     """Spikes of all forward populations and signals of all feedback populations, late in learning."""
-    traces = run.arrays("traces.npz")
+    traces = run.of_condition("traces.npz")
     steps = int(traces["steps"][0])
     arrays = _window(traces, "last")
     kept = slice(-RASTER_PRESENTATIONS * steps, None)
@@ -202,7 +235,7 @@ def raster(run):
 
 def alignment(run):
     """Angle between the signal sent by B and the one that transposed forward weights would send, per layer."""
-    traces = run.arrays("traces.npz")
+    traces = run.of_condition("traces.npz")
     examples, angles = traces["angles/examples"][0], traces["angles/angle"][0]
     figure = _figure(run, 5.0, 3.6, "Forward weights align with random feedback")
     ax = figure.subplots()
@@ -222,6 +255,132 @@ def alignment(run):
     return figure
 
 
+def angles(run):
+    """Angle between the modulatory signals and backprop's while examples are shown, of every condition that has one."""
+    figure = _figure(run, 5.4, 3.6, "Modulatory signals turn towards backprop's")
+    ax = figure.subplots()
+    names = [name for name in run.record["conditions"] if _has_angles(run, name)]
+    if not names:
+        raise ParameterError(f"{run.folder}: no condition of this run has random feedback, whose angle could be drawn")
+    k = 0
+    for name in names:
+        traces = run.of_condition("traces.npz", name)
+        examples, measured = traces["angles/examples"][0], traces["angles/angle"][0]
+        layers = traces["angles/layers"][0]
+        points = _thinned(len(examples))
+        for layer, values in zip(layers, measured.transpose(1, 0, 2), strict=True):
+            into = f", into {layer}" if len(layers) > 1 else ""
+            plot_band(ax, examples[points], values[points], f"{_words(name)}{into}", f"C{k}", within=(0, 180))
+            k += 1
+    ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
+    above = dict(xytext=(0, 3), textcoords="offset points", ha="right", fontsize=7)
+    ax.annotate("orthogonal: what chance gives", (ax.get_xlim()[1], 90), **above)
+    ax.set_ylim(0, 105)
+    ax.set_yticks(range(0, 106, 15))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.set_xlabel("training examples shown")
+    ax.set_ylabel("angle between δ and backprop's δ (degrees)")
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+def _has_angles(run, condition):
+    try:
+        return len(run.of_condition("traces.npz", condition)["angles/layers"][0]) > 0
+    except ParameterError:
+        return False  # not simulated yet
+
+
+def _thinned(count, most=400):
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)) if count else np.zeros(0, int)
+
+
+def features(run, count=10):
+    """Weights into some hidden neurons as images, one row a condition: red positive, blue negative."""
+    names = list(run.record["conditions"])
+    weights = {}
+    for name in names:
+        try:
+            found = run.of_condition("weights.npz", name)["W_h1"][0][0]
+        except ParameterError:
+            continue
+        side = int(np.sqrt(len(found)))
+        if side * side == len(found):
+            weights[name] = (found, side)
+    if not weights:
+        raise ParameterError(f"{run.folder}: no weights of square images to draw")
+    figure = _figure(run, 7.2, 0.85 * len(weights) + 0.8, "Incoming weights of hidden neurons, each scaled to its largest")
+    rows = figure.subplots(len(weights), count, squeeze=False)
+    for axes, (name, (found, side)) in zip(rows, weights.items(), strict=True):
+        units = np.linspace(0, found.shape[1] - 1, count).astype(int)
+        for ax, unit in zip(axes, units, strict=True):
+            image = found[:, unit].reshape(side, side)
+            limit = np.abs(image).max() or 1
+            ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+            ax.set_xticks([])
+            ax.set_yticks([])
+        axes[0].set_ylabel(_words(name).replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
+    return figure
+
+
+def final(run):
+    """Final test error of every condition: each replica a dot, mean and 95 % interval beside them."""
+    metrics = run.metrics()
+    label, scale, within = METRICS[run.record["metric"]]
+    conditions = list(dict.fromkeys(metrics["condition"]))
+    figure = _figure(run, 5.4, 3.6, "After learning")
+    ax = figure.subplots()
+    lasts = [_over_epochs(run, metrics, name, "test")[1][-1] * scale for name in conditions]
+    for values in zip(*lasts, strict=True):
+        ax.plot(range(len(conditions)), values, color="0.8", linewidth=0.5, zorder=0)
+    for k, values in enumerate(lasts):
+        interval = mean_interval(values, within=within)
+        ax.plot(np.full(len(values), k), values, "o", color=f"C{k}", markersize=3, alpha=0.5)
+        bars = [[interval.mean - interval.low], [interval.high - interval.mean]]
+        ax.errorbar([k + 0.2], [interval.mean], bars, fmt="o", color=f"C{k}", capsize=3)
+    ax.set_xticks(range(len(conditions)), [_words(name).replace("feedback alignment", "feedback\nalignment") for name in conditions], fontsize=8)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(f"test {label}")
+    ax.set_title("grey lines join replicas; bars: mean and 95 % interval", fontsize=7)
+    return figure
+
+
+def phases(run):
+    """Error and angles over the artificial phases in which W0, W and W0 learn alone."""
+    condition = "in_phases" if "in_phases" in run.record["conditions"] else next(iter(run.record["conditions"]))
+    metrics = run.metrics()
+    traces = run.of_condition("traces.npz", condition)
+    epochs, units = traces["measures/epochs"][0], traces["measures/angle_units"][0]
+    pseudo = traces["measures/angle_pinv"][0]
+    length = run.record["conditions"][condition].get("phases", run.record["parameters"]["phases"]["value"])
+    borders = np.concatenate([[0], np.cumsum(length)])
+    figure = _figure(run, 6.4, 5.2, "Learning in three artificial phases")
+    above, below = figure.subplots(2, 1, sharex=True)
+    shown, values = _over_epochs(run, metrics, condition, "test")
+    plot_band(above, shown, values, "test error", "C0", within=(0, np.inf))
+    above.set_ylabel("normalised squared error")
+    above.set_ylim(bottom=0)
+    quartiles = np.percentile(units.reshape(len(units), -1), [10, 50, 90], axis=1)
+    below.plot(epochs, quartiles[1], color="C3", label="W and Bᵀ, hidden unit by hidden unit: median")
+    below.fill_between(epochs, quartiles[0], quartiles[2], color="C3", alpha=0.25, linewidth=0, label="10th to 90th percentile")
+    plot_band(below, epochs, pseudo, "B and the pseudoinverse of W", "C2", within=(0, 180))
+    below.axhline(90, color="k", linestyle="--", linewidth=0.8)
+    below.set_ylim(0, 105)
+    below.set_yticks(range(0, 106, 15))
+    below.set_ylabel("angle (degrees)")
+    below.set_xlabel("epoch")
+    below.legend(frameon=False, fontsize=8, loc="lower left")
+    for ax in (above, below):
+        for border in borders[1:-1]:
+            ax.axvline(border, **BORDER)
+    for start, end, word in zip(borders[:-1], borders[1:], ("W0", "W", "W0"), strict=False):
+        above.text((start + end) / 2, 1.02, f"only {word} learns", ha="center", fontsize=8, transform=above.get_xaxis_transform())
+    return figure
+
+
 FIGURES = MappingProxyType(
-    {"psp_and_modulator": psp_and_modulator, "learning": learning, "raster": raster, "alignment": alignment}
+    {
+        each.__name__: each
+        for each in (psp_and_modulator, learning, raster, alignment, angles, features, final, phases)
+    }
 )

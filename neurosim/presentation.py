@@ -81,7 +81,7 @@ class Presentation(brian2.core.base.BrianObject):
         if not self.steps:
             raise ParameterError("Presentation.phases: at least one phase is needed")
         self._ends = np.cumsum(list(self.phases.values()))
-        self._clamps, self._gates, self._kept = [], [], []
+        self._clamps, self._gates, self._kept, self._phased = [], [], [], []
         keeping = brian2.core.base.BrianObject(clock=self.clock, when="synapses", order=-1, name=f"{self.name}_keep")
         keeping.add_to_magic_network, keeping.run = True, self._keep
         self.contained_objects.append(keeping)
@@ -158,6 +158,27 @@ class Presentation(brian2.core.base.BrianObject):
             raise ParameterError(f"Presentation.keep: {population.name} has another clock than the presentation")
         self._kept.append((population, variable, into, phase))
 
+    def by_phase(self, population, variable, values):
+        """Set a variable of all neurons at the start of phases.
+
+        Parameters
+        ----------
+        population : Population
+            Whose variable is set.
+        variable : str
+            Which variable.
+        values : dict of str to float, in base units
+            Phase to value; in phases that are not named the variable stays as it is.
+        """
+        for phase in values:
+            self._check_phase(phase, "by_phase")
+        if population.clock is not self.clock:
+            raise ParameterError(f"Presentation.by_phase: {population.name} has another clock than the presentation")
+        if not np.isfinite(list(values.values())).all():
+            raise ParameterError(f"Presentation.by_phase: values for {population.name}.{variable} are not all finite")
+        population.view(variable)
+        self._phased.append((population, variable, dict(values)))
+
     def _check_phase(self, phase, method):
         if phase not in self.phases:
             raise ParameterError(f"Presentation.{method}: no phase '{phase}'; there are {', '.join(self.phases)}")
@@ -221,6 +242,10 @@ class Presentation(brian2.core.base.BrianObject):
             chosen = self.examples[self.index]
             for population, variable, values, rows in self._clamps:
                 population.view(variable)[...] = values[chosen if rows is None else rows[chosen]]
+        if self._phased and (self.step == 0 or self.step in self._ends):
+            for population, variable, values in self._phased:
+                if self.phase in values:
+                    population.view(variable)[...] = values[self.phase]
         for projection, phases in self._gates:
             projection.open = self.phase in phases
 
@@ -230,6 +255,21 @@ class Presentation(brian2.core.base.BrianObject):
 
     def _restore_from_full_state(self, state):
         self.examples, self._next = state["examples"].copy(), state["next"]
+
+    # checkpoints
+    def state(self):
+        """Return how many time steps are over, as an array by name."""
+        return {"next": np.array(self._next)}
+
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave, after :meth:`show` has set the same examples."""
+        steps = int(arrays["next"])
+        if not 0 <= steps <= len(self.examples) * self.steps:
+            raise ParameterError(
+                f"Presentation: {len(self.examples)} presentations of {self.steps} steps cannot go on from step {steps}"
+            )
+        self._next = steps
+        self.index, self.step = divmod(max(0, steps - 1), self.steps)
 
 
 def _steps(time, dt, where):

@@ -595,6 +595,31 @@ class Projection(brian2.core.base.BrianObject):
         for transmission, sent in zip(self.transmissions, state["sent"], strict=True):
             transmission.set_state(sent)
 
+    # checkpoints: nothing is rounded, so the scale stays apart from the weights
+    grows = ("sent",)
+
+    def state(self):
+        """Return all that the next step depends on as flat arrays: copies, by name."""
+        arrays = {f"variable {name}": values.copy() for name, values in self._state.items()}
+        if self._weights is not None:
+            arrays |= {"w": self._weights.copy(), "scale": np.array(self._scale)}
+        for k, transmission in enumerate(self.transmissions):
+            sent = transmission.state()  # None where nothing needed to be kept
+            none = np.zeros((0, *self.target.shape[1:]), self.target.precision)
+            arrays[f"sent {k}"] = none if sent is None else sent
+        return arrays
+
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave."""
+        self._version += 1
+        if self._weights is not None:
+            self._weights[...], self._scale = arrays["w"], float(arrays["scale"])
+        for name, values in self._state.items():
+            values[...] = arrays[f"variable {name}"]
+        for k, transmission in enumerate(self.transmissions):
+            sent = arrays[f"sent {k}"]
+            transmission.set_state(sent if len(sent) else None)
+
 
 ALONE = 2  # references to an array that nobody else holds: the attribute's, and the argument's of getrefcount
 

@@ -4,7 +4,7 @@ import brian2
 import numpy as np
 
 from neurosim.analysis import angle
-from neurosim.errors import DivergedError, ParameterError
+from neurosim.errors import DivergedError, ParameterError, unknown
 from neurosim.plasticity import blas
 
 
@@ -75,6 +75,8 @@ class Readout(_AtEnd):
         What is summed.
     n_classes : int
         Number of classes, neighbouring groups of n / n_classes neurons.
+    phase : str, optional
+        The phase over whose time steps the sum is taken; the whole presentation if it is left out.
 
     Attributes
     ----------
@@ -82,14 +84,18 @@ class Readout(_AtEnd):
         How often each class (second axis) was named as each class (third axis).
     """
 
-    def __init__(self, presentation, population, variable, n_classes, name="readout*"):
+    metric = "error"
+
+    def __init__(self, presentation, population, variable, n_classes, phase=None, name="readout*"):
         super().__init__(population.clock, order=1, name=name)
         if population.n % n_classes:
             raise ParameterError(
                 f"Readout: the output population has {population.n} neurons, which {n_classes} classes do not divide"
             )
-        self.presentation, self.population, self.variable, self.n_classes = (
-            presentation, population, variable, n_classes,
+        if phase is not None and phase not in presentation.phases:
+            raise unknown("phase", phase, presentation.phases)
+        self.presentation, self.population, self.variable, self.n_classes, self.phase = (
+            presentation, population, variable, n_classes, phase,
         )  # fmt: skip
         self._sum = np.zeros((*population.shape[:2], n_classes))
         self.expect(np.zeros(0, int))
@@ -103,8 +109,9 @@ class Readout(_AtEnd):
         self._sum[...] = 0
 
     def run(self):
-        groups = self.population.view(self.variable).reshape(*self._sum.shape, -1)
-        self._sum += groups.sum(axis=-1)
+        if self.phase is None or self.presentation.phase == self.phase:
+            groups = self.population.view(self.variable).reshape(*self._sum.shape, -1)
+            self._sum += groups.sum(axis=-1)
         if not self.presentation.last_step:
             return
         replicas, lanes, _ = self._sum.shape
@@ -127,6 +134,90 @@ class Readout(_AtEnd):
         if not self.shown:
             return np.full(self.population.replicas, np.nan)
         return 1 - np.trace(self.confusion, axis1=1, axis2=2) / self.shown
+
+    def state(self):
+        """Return what has been read since :meth:`expect`, as arrays by name, for checkpoints."""
+        return {"confusion": self.confusion.copy(), "sum": self._sum.copy(), "past": np.array(self._past)}
+
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave, after :meth:`expect` has set the labels."""
+        self.confusion, self._past = arrays["confusion"].copy(), int(arrays["past"])
+        self._sum[...] = arrays["sum"]
+
+
+class SquaredError(_AtEnd):
+    """The squared error of every presentation, normalised by that of the best constant guess.
+
+    ``sum_t |target_t - guess_t|^2 / sum_t |target_t - mean target|^2`` over the presentations of a replica.
+
+    Parameters
+    ----------
+    presentation : Presentation
+        What is shown.
+    population : Population
+        Error neurons with the variables ``target`` and ``guess``.
+    phase : str, optional
+        At the end of which phase it is read; of the presentation if it is left out.
+
+    Notes
+    -----
+    Lillicrap et al. 2016, Methods, 'Normalized squared error'.
+    """
+
+    metric = "nse"
+    confusion = None
+
+    def __init__(self, presentation, population, phase=None, name="squared_error*"):
+        super().__init__(population.clock, order=1, name=name)
+        self.presentation, self.population = presentation, population
+        self.phase = list(presentation.phases)[-1] if phase is None else phase
+        if self.phase not in presentation.phases:
+            raise unknown("phase", phase, presentation.phases)
+        self.expect(None)
+
+    def expect(self, targets, counted=None):
+        """Start anew; ``counted`` is how many of a replica's presentations count (the rest are padding)."""
+        self.counted = np.inf if counted is None else counted
+        replicas, _, n = self.population.shape
+        self._past = self._count = 0
+        self._squared = np.zeros(replicas)
+        self._targets, self._targets_squared = np.zeros((2, replicas, n))
+
+    def run(self):
+        if self.presentation.ends != self.phase:
+            return
+        counts = self._past + np.arange(self.population.lanes) < self.counted
+        target = self.population.view("target")[:, counts].astype(float)
+        error = target - self.population.view("guess")[:, counts]
+        self._squared += np.einsum("rln,rln->r", error, error)
+        self._targets += target.sum(axis=1)
+        self._targets_squared += np.einsum("rln,rln->rn", target, target)
+        self._count += int(counts.sum())
+        self._past += self.population.lanes
+
+    @property
+    def shown(self):
+        """How many presentations of each replica are counted so far."""
+        return self._count
+
+    @property
+    def error(self):
+        """The normalised squared error, shape (replicas,); nan before there are two different targets."""
+        spread = (self._targets_squared - self._targets**2 / max(1, self._count)).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(spread > 0, self._squared / spread, np.nan)
+
+    def state(self):
+        """Return what has been read since :meth:`expect`, as arrays by name, for checkpoints."""
+        sums = {"squared": self._squared, "targets": self._targets, "targets squared": self._targets_squared}
+        counts = {"past": np.array(self._past), "count": np.array(self._count)}
+        return counts | {name: values.copy() for name, values in sums.items()}
+
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave, after :meth:`expect` has set the targets."""
+        self._past, self._count = int(arrays["past"]), int(arrays["count"])
+        self._squared, self._targets = arrays["squared"].copy(), arrays["targets"].copy()
+        self._targets_squared = arrays["targets squared"].copy()
 
 
 class Window(_AtEnd):
@@ -173,8 +264,50 @@ class Window(_AtEnd):
         cut = {"time": self._time, "shown": self._shown, **self._values}
         return {name: np.roll(values, -turn, axis=0)[:kept] for name, values in cut.items()}
 
+    def state(self):
+        """Return what is kept and how much has been seen, as arrays by name, for checkpoints."""
+        traces = {f"trace {name}": values.copy() for name, values in self._values.items()}
+        return traces | {"seen": np.array(self.seen), "time": self._time.copy(), "shown": self._shown.copy()}
 
-class Alignment(_AtEnd):
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave."""
+        self.seen, self._time[...], self._shown[...] = int(arrays["seen"]), arrays["time"], arrays["shown"]
+        for name, values in self._values.items():
+            values[...] = arrays[f"trace {name}"]
+
+
+class _Angles(_AtEnd):
+    """Angles of layers, measured at the end of every few presentations while it is open."""
+
+    def __init__(self, presentation, paths, name):
+        super().__init__(presentation.clock, order=3, name=name)
+        self.presentation, self.paths = presentation, paths
+        self.every, self.is_open = 1, True
+        self.angles, self.at = [], []
+
+    def run(self):
+        if self.is_open and self.presentation.last_step and self.presentation.index % self.every == 0:
+            self.angles.append(self.measure_all())
+            self.at.append(self.presentation.index)
+
+    def measure_all(self):
+        """Return the angles of all layers now, each of shape (replicas,), in degrees."""
+        return [self.measure(layer) for layer in self.paths]
+
+    grows = ("angles", "at")  # in a checkpoint: of any length
+
+    def state(self):
+        """Return the angles measured, (points, layers, replicas), and when, as arrays by name, for checkpoints."""
+        replicas = np.size(self.angles) // max(1, len(self.at) * len(self.paths))
+        angles = np.array(self.angles, float).reshape(len(self.at), len(self.paths), replicas)
+        return {"angles": angles, "at": np.array(self.at, int)}
+
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave."""
+        self.angles, self.at = [list(point) for point in arrays["angles"]], arrays["at"].tolist()
+
+
+class Alignment(_Angles):
     """The angle between the signal that fixed feedback sends and the one that the transposed weights would send.
 
     For a layer below a feedback source with signals m: the angle between ``m B`` and ``m W^T``, both taken over
@@ -189,15 +322,7 @@ class Alignment(_AtEnd):
     """
 
     def __init__(self, presentation, paths, name="alignment*"):
-        super().__init__(presentation.clock, order=3, name=name)
-        self.presentation, self.paths = presentation, paths
-        self.every, self.is_open = 1, True
-        self.angles, self.at = [], []
-
-    def run(self):
-        if self.is_open and self.presentation.last_step and self.presentation.index % self.every == 0:
-            self.angles.append([self.measure(layer) for layer in self.paths])
-            self.at.append(self.presentation.index)
+        super().__init__(presentation, paths, name)
 
     def measure(self, layer):
         """Return the angle now, shape (replicas,), in degrees."""
@@ -205,10 +330,43 @@ class Alignment(_AtEnd):
         signal = feedback.transmission.signal()
         sent = np.empty((*signal.shape[:2], feedback.target.n), signal.dtype)
         transposed = np.empty_like(sent)
-        for replica in range(len(signal)):
-            blas.product(signal[replica], feedback.stored[replica], sent[replica])
-            blas.product_transposed(signal[replica], forward.stored[replica], transposed[replica])
+        blas.product(signal, feedback.stored, sent)
+        blas.product_transposed(signal, forward.stored, transposed)
         return angle(sent.reshape(len(sent), -1), transposed.reshape(len(sent), -1))
+
+
+class ModulatorAngle(_Angles):
+    """The angle between the modulatory signals that arrive and those that backprop would send from the same errors.
+
+    Backprop's are ``(error * slope) W^T`` for the highest layer, and from layer to layer ``(delta * slope) W^T``
+    with its own delta. Taken over all lanes, at the end of every few presentations.
+
+    Parameters
+    ----------
+    presentation : Presentation
+        What is shown.
+    error : Population
+        Error neurons, with ``target``, ``guess`` and ``slope``.
+    paths : dict of str to (Population, Projection)
+        Name of the layer, the lowest first: its feedback neurons, with ``d`` and ``slope``, and the forward projection
+        out of it.
+    """
+
+    def __init__(self, presentation, error, paths, name="modulator_angle*"):
+        super().__init__(presentation, paths, name)
+        self.error = error
+
+    def measure_all(self):
+        """Return the angles of all layers now, each of shape (replicas,), in degrees."""
+        error = self.error
+        signal = (error.view("target") - error.view("guess")) * error.view("slope")
+        found = []
+        for feedback, forward in reversed(self.paths.values()):
+            delta = signal @ np.swapaxes(forward.w, 1, 2)
+            arrived = feedback.view("d")
+            found.append(angle(arrived.reshape(len(arrived), -1), delta.reshape(len(delta), -1)))
+            signal = delta * feedback.view("slope")
+        return found[::-1]
 
 
 class Progress(_AtEnd):

@@ -1,11 +1,12 @@
 """A run's folder: write, read, provenance.
 
-    run.json       model, parameters with units and sources, seed, data with hash, versions, target, host, times, status
-    metrics.csv    one row a replica, epoch and split: epoch, replica, split, examples, error, angles
+    run.json       model, parameters with units and sources, conditions, seed, data with hash, versions, target, host,
+                   times, status
+    metrics.csv    one row a condition, epoch, replica and split: examples, error or nse, angles
     summary.json   final numbers beside the published ones
-    traces.npz     traces and angles; ``NAME`` and, as text, ``unit of NAME``
+    traces.npz     traces, angles and measures; ``CONDITION/NAME`` and, as text, ``unit of CONDITION/NAME``
     weights.npz    weights, likewise
-    checkpoint/    state from which a run can go on
+    checkpoint/    state from which a run that was cut off can go on; empty once it has finished
     figures/       one PNG a figure
     log.txt        what happened when
 
@@ -28,6 +29,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numba
 import numpy as np
 from threadpoolctl import threadpool_info
 
@@ -36,8 +38,9 @@ from neurosim.errors import ParameterError, RunError
 FILES = ("run.json", "metrics.csv", "summary.json", "traces.npz", "weights.npz", "log.txt")
 FOLDERS = ("checkpoint", "figures")
 UNIT = "unit of "
-FORMAT = 1
-COLUMNS = {"epoch", "replica", "split", "error"}  # what every metrics.csv has
+FORMAT = 2
+WORDS = {"condition", "split"}  # columns of metrics.csv that are no numbers
+COLUMNS = {"condition", "epoch", "replica", "split"}  # what every metrics.csv has
 NEEDED = {"model", "times", "status"}  # what every run.json has
 
 
@@ -57,6 +60,8 @@ class Run:
     def __init__(self, folder, record):
         self.folder, self.record = Path(folder), record
         self._started = time.monotonic()
+        self._before = 0.0  # seconds that earlier processes spent on the run
+        self.written = -np.inf  # when results were last written
 
     @classmethod
     def create(cls, folder, record, force=False, room=0):
@@ -125,10 +130,19 @@ class Run:
             raise ParameterError(f"{path}: not a run of this version of neurosim (format {FORMAT})")
         return cls(folder, record)
 
+    def go_on(self):
+        """Take a run that was cut off up again: it is running, and its time counts on."""
+        self._before = float(self.record["times"].get("wall_s") or 0)
+        self._started = time.monotonic()
+        self.record["times"].pop("ended", None)
+        self.record.pop("reason", None)
+        again = {"at": _now(), "versions": versions(), "host": host()}
+        self.set_status("running", resumed=[*self.record.get("resumed", []), again])
+
     def set_status(self, status, **more):
         """Write run.json with this status (running, finished, interrupted, diverged or failed) and the time spent."""
         self.record |= {"status": status, **more}
-        self.record["times"]["wall_s"] = round(time.monotonic() - self._started, 2)
+        self.record["times"]["wall_s"] = round(self._before + time.monotonic() - self._started, 2)
         if status != "running":
             self.record["times"]["ended"] = _now()
         self.write_json("run.json", self.record)
@@ -143,9 +157,10 @@ class Run:
         self.write(name, (json.dumps(_without_nan(value), indent=2, default=_as_json, allow_nan=False) + "\n").encode())
 
     def write_metrics(self, rows):
-        """Write metrics.csv from a list of dicts that share their keys; nan is left empty."""
+        """Write metrics.csv from a list of dicts; nan, and what a row does not have, is left empty."""
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(stream, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: "" if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()})
@@ -158,6 +173,12 @@ class Run:
         units = {UNIT + key: np.array(unit) for key, (_, unit) in arrays.items()}
         np.savez(stream, **flat, **units)
         self.write(name, stream.getvalue())
+
+    def empty(self, name):
+        """Remove the files of a folder of the run."""
+        for path in (self.folder / name).glob("*"):
+            with writing(path):
+                path.unlink(missing_ok=True)
 
     def write(self, name, content):
         """Write a file of the folder aside, then rename it; a RunError says what failed."""
@@ -174,7 +195,7 @@ class Run:
                 aside.unlink(missing_ok=True)
 
     def metrics(self):
-        """Read metrics.csv: a dict of columns, numbers as floats (nan where empty) and ``split`` as text.
+        """Read metrics.csv: a dict of columns, numbers as floats (nan where empty), condition and split as text.
 
         Raises
         ------
@@ -194,13 +215,29 @@ class Run:
                     f"{path}: not a run's metrics, which have the columns {', '.join(sorted(COLUMNS))}"
                 )
             return {
-                key: np.array([row[key] if key == "split" else float(row[key] or "nan") for row in rows])
+                key: np.array([row[key] if key in WORDS else float(row[key] or "nan") for row in rows])
                 for key in rows[0]
             }
         except ParameterError:
             raise
         except (TypeError, ValueError, OSError, csv.Error):
             raise ParameterError(f"{path}: not a table of numbers") from None
+
+    def of_condition(self, name, condition=None):
+        """Read what an .npz holds of one condition, the first if it is left out, as ``{name: (array, unit)}``.
+
+        Raises
+        ------
+        ParameterError
+            If the file cannot be read, or holds nothing of that condition yet.
+        """
+        condition = next(iter(self.record["conditions"])) if condition is None else condition
+        prefix = f"{condition}/"
+        arrays = self.arrays(name)
+        found = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+        if not found:
+            raise ParameterError(f"{self.folder / name}: nothing of condition {condition} yet")
+        return found
 
     def arrays(self, name):
         """Read an .npz as ``{name: (array, unit)}``.
@@ -267,7 +304,7 @@ def host():
         for pool in threadpool_info()
     ]
     facts = {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
-    return facts | {"threads": threads, "pools": blas}
+    return facts | {"threads": threads, "numba_threads": numba.get_num_threads(), "pools": blas}
 
 
 def _holds_run(folder):

@@ -160,6 +160,69 @@ def test_products_on_two_threads_equal_those_on_one(precision, lanes, n_pre, n_p
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
+STACKS = [(1, 4, 5, 7), (20, 3, 5, 7), (3, 1, 11, 2), (2, 5, 1, 3), (5, 2, 3, 1), (4, 1, 1, 1)]
+
+
+def by_replica(a, b, out, alpha, beta, text):
+    """The product in double precision, one replica after another."""
+    double = [array.astype(float) for array in (a, b, out)]
+    return np.array([alpha * np.einsum(text, x, y) + beta * z for x, y, z in zip(*double, strict=True)])
+
+
+def check_stacks(precision, replicas, lanes, n_pre, n_post, alpha, beta):
+    """Compare all three products of a stack with a loop over its replicas, and what lies beside the results."""
+    draw = np.random.default_rng(11)
+    tolerance = (1e-5 if precision == np.float32 else 1e-12) * max(1, n_pre, n_post, lanes) ** 0.5
+
+    def normal(*size):
+        return draw.normal(size=(replicas, *size)).astype(precision)
+
+    a, b, w = normal(lanes, n_pre), normal(lanes, n_post), normal(n_pre, n_post)
+    wide = normal(lanes, n_pre + 4)
+    out, back, rest = normal(lanes, n_post), normal(lanes, n_pre), normal(n_pre + 3, n_post)
+    some = rest[:, 1 : 1 + n_pre]  # some rows of all replicas
+    for product, x, y, z, text in (
+        (blas.product, a, w, out, "li,ij->lj"),
+        (blas.product_transposed, b, w, back, "lj,ij->li"),
+        (blas.outer_product, a, b, w, "li,lj->ij"),
+        (blas.outer_product, wide[:, :, 3 : 3 + n_pre], b, some, "li,lj->ij"),
+    ):
+        expected = by_replica(x, y, z, alpha, beta, text)
+        beside = rest.copy()
+        product(x, y, z, alpha, beta)
+        np.testing.assert_allclose(z, expected, rtol=0, atol=tolerance)
+        if z is some:
+            np.testing.assert_array_equal(rest[:, [0, -2, -1]], beside[:, [0, -2, -1]])
+
+
+@pytest.mark.parametrize("size", STACKS)
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.7, 1.0), (-2.0, 0.5)])
+def test_small_stacks_of_products_equal_a_loop_over_replicas(precision, size, alpha, beta):
+    check_stacks(precision, *size, alpha, beta)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7])
+@pytest.mark.parametrize("size", [(1, 7, 65, 70), (5, 4, 33, 47), (2, 33, 40, 19), (20, 3, 5, 7)])
+def test_stacks_on_threads_equal_a_loop_over_replicas(precision, size, parts, monkeypatch):
+    """Parts of the results that hold several replicas, one, or a piece of one; more parts than threads."""
+    monkeypatch.setattr(blas, "_threads", lambda work, length: parts)
+    check_stacks(precision, *size, 0.7, 0.5)
+
+
+def test_stack_large_enough_wakes_the_threads_and_is_the_same_every_time(monkeypatch):
+    asked = []
+    own = blas._threads
+    monkeypatch.setattr(blas, "_threads", lambda *given: asked.append(own(*given)) or asked[-1])
+    draw = np.random.default_rng(0)
+    a, w = draw.normal(size=(6, 40, 210)), draw.normal(size=(6, 210, 200))
+    found = [np.full((6, 40, 200), np.nan) for _ in range(3)]
+    for out in found:
+        blas.product(a, w, out)
+    assert a.size * 200 > blas.THREADS_FROM and asked == 3 * [numba.get_num_threads()]
+    np.testing.assert_allclose(found[0], np.einsum("rli,rij->rlj", a, w), rtol=0, atol=1e-12)
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+
+
 def test_blas_has_its_threads_again_after_a_product():
     with threadpool_limits(2, user_api="blas"):
         before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -167,7 +230,69 @@ def test_blas_has_its_threads_again_after_a_product():
             inside = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
         assert 1 in inside
         blas.product(np.ones((2, 4)), np.ones((4, 3)), np.empty((2, 3)))
+        blas.product(np.ones((3, 2, 400)), np.ones((3, 400, 30)), np.empty((3, 2, 30)))
         assert [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"] == before
+
+
+@pytest.mark.parametrize(("lanes", "quietened"), [(2, 0), (50, 1)])
+def test_threads_of_blas_are_asked_for_once_for_all_replicas_and_not_for_small_products(lanes, quietened, monkeypatch):
+    entered, own = [], blas.one_thread
+    monkeypatch.setattr(blas, "one_thread", lambda: entered.append(1) or own())
+    blas.product(np.ones((20, lanes, 30)), np.ones((20, 30, 20)), np.empty((20, lanes, 20)))
+    assert len(entered) == quietened and (lanes * 30 * 20 > blas.SMALL) == quietened
+
+
+@pytest.mark.parametrize("wrong", ["inner", "outer", "replicas", "precision", "order", "rows that are one"])
+def test_small_product_refuses_what_gemm_would_take_without_a_word(wrong):
+    """It sees addresses and strides only."""
+    a, b, out = np.ones((3, 2, 4)), np.ones((3, 4, 5)), np.zeros((3, 2, 5))
+    a, b, out = {
+        "inner": (a[:, :, :3], b, out),
+        "outer": (a, b, out[:, :1]),
+        "replicas": (a[:2], b, out),
+        "precision": (a.astype(np.float32), b, out),
+        "order": (a, b, np.zeros((3, 5, 2)).transpose(0, 2, 1)),
+        "rows that are one": (np.broadcast_to(a[:, :1], a.shape), b, out),
+    }[wrong]
+    with pytest.raises(ValueError, match="shapes" if wrong in ("inner", "outer", "replicas") else "C order"):
+        blas.product(a, b, out)
+    assert not out.any()
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("keep", [True, False])
+def test_small_lists_of_all_replicas_equal_their_matrices(precision, replicas, lanes, keep):
+    draw = np.random.default_rng(4)
+    pairs = draw.random((6, 5)) < 0.5
+    pairs[2], pairs[:, 1] = False, False
+    i, j = np.nonzero(pairs)
+    indptr, values = np.searchsorted(i, np.arange(7)), draw.normal(size=(replicas, i.size)).astype(precision)
+    w = np.zeros((replicas, *pairs.shape), precision)
+    w[:, i, j] = values
+    a, b = (draw.normal(size=(replicas, lanes, n)).astype(precision) for n in pairs.shape)
+    tolerance = {"rtol": 0, "atol": 20 * TOLERANCE[precision]}
+
+    out = np.zeros((replicas, 5, lanes), precision)
+    kernels.deliver_list(values, indptr, j, np.ascontiguousarray(a.transpose(0, 2, 1)), out)
+    np.testing.assert_allclose(out, np.einsum("rli,rij->rjl", a, w), **tolerance)
+
+    back = a.copy()
+    kernels.deliver_list_backwards(values, indptr, j, b, precision(0.5), keep, back)
+    np.testing.assert_allclose(back, 0.5 * np.einsum("rlj,rij->rli", b, w) + keep * a, **tolerance)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_small_patches_of_all_replicas_are_added_where_they_lie(precision, replicas, keep):
+    """Windows of two neurons over five; the last reaches over the edge."""
+    draw = np.random.default_rng(4)
+    taps = np.array([[0, 1], [1, 2], [3, 4], [4, 5]])
+    patches = draw.normal(size=(replicas, 3 * 4, 2)).astype(precision)
+    out = draw.normal(size=(replicas, 3, 5)).astype(precision)
+    expected = np.concatenate([keep * out, np.zeros((replicas, 3, 1))], axis=2)
+    for r, lane, position, k in np.ndindex(replicas, 3, 4, 2):
+        expected[r, lane, taps[position, k]] += patches[r, lane * 4 + position, k]
+    kernels.gather_patches(patches, taps, keep, out)
+    np.testing.assert_allclose(out, expected[..., :5], rtol=0, atol=TOLERANCE[precision] * 10)
 
 
 def test_small_product_that_keeps_nothing_forgets_what_is_not_finite(precision):

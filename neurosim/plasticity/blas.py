@@ -1,8 +1,9 @@
-"""Matrix products by SciPy's BLAS on numba's threads.
+"""Matrix products of all replicas in one call, by SciPy's BLAS on numba's threads.
 
 BLAS and numba bring threads of their own, and on as many cores as threads the idle ones of the one, which spin, keep
 the busy ones of the other waiting: up to 8 ms at every change. So here BLAS always works on one thread, and numba's
-threads each call it for a block of the result. This module imports numpy, scipy, numba and threadpoolctl only.
+threads each call it for a part of the results. Where replicas are small, what a call costs in Python is most of the
+time, so that all of them share one call. This module imports numpy, scipy, numba and threadpoolctl only.
 """
 
 import contextlib
@@ -12,16 +13,17 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, prange, types
+from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from scipy.linalg.blas import dgemm, sgemm
 from threadpoolctl import ThreadpoolController
 
-GEMM = {np.dtype(np.float32): sgemm, np.dtype(np.float64): dgemm}
 ADDRESS = {
     np.dtype(np.float32): get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
     np.dtype(np.float64): get_cython_function_address("scipy.linalg.cython_blas", "dgemm"),
 }
 THREADS_FROM = 10_000_000  # multiplications from which waking the other threads pays
+SMALL = 9_000  # multiplications of one product up to which OpenBLAS takes one thread without being told
 NORMAL, TRANSPOSED = 78, 84  # the letters N and T
 
 
@@ -48,84 +50,137 @@ def one_thread():
 
 
 @intrinsic
-def _gemm(typing, address, integers, reals, a, b, c):
-    """Call gemm at an address: ``integers`` is where m, n, k, lda, ldb, ldc and the two letters are, as int32."""
+def _gemm(typing, address, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """Call gemm at an address; a, b and c are addresses too."""
 
     def codegen(context, builder, signature, args):
         pointer = ir.IntType(8).as_pointer()
         call = builder.inttoptr(args[0], ir.FunctionType(ir.VoidType(), [pointer] * 13).as_pointer())
-
-        def at(base, offset):
-            return builder.inttoptr(builder.add(base, ir.Constant(ir.IntType(64), offset)), pointer)
-
-        m, n, k, lda, ldb, ldc, ta, tb = (at(args[1], 4 * q) for q in range(8))
-        alpha, beta = at(args[2], 0), at(args[2], 8)
-        a, b, c = (at(args[q], 0) for q in (3, 4, 5))
-        builder.call(call, [ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc])
+        given = []
+        for value, kind in zip(args[1:], signature.args[1:], strict=True):
+            if kind == types.int64:
+                given.append(builder.inttoptr(value, pointer))
+            else:  # Fortran takes all by reference
+                given.append(builder.bitcast(cgutils.alloca_once_value(builder, value), pointer))
+        builder.call(call, given)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), codegen
+    letter, size, place = types.uint8, types.int32, types.int64
+    sizes = (letter, letter, size, size, size)
+    return types.void(place, *sizes, alpha, place, size, place, size, beta, place, size), codegen
+
+
+@njit(cache=True)
+def _product(address, a_transposed, b_transposed, alpha, beta, a, b, out):
+    """out = alpha a b + beta out for matrices whose rows are each without gaps; to gemm they are transposed."""
+    rows, columns = out.shape
+    inner = a.shape[0] if a_transposed else a.shape[1]
+    strides = max(b.strides[0] // b.itemsize, b.shape[1]), max(a.strides[0] // a.itemsize, a.shape[1])
+    ta, tb = TRANSPOSED if b_transposed else NORMAL, TRANSPOSED if a_transposed else NORMAL
+    at = b.ctypes.data, a.ctypes.data, out.ctypes.data
+    across = max(out.strides[0] // out.itemsize, columns)
+    _gemm(address, ta, tb, columns, rows, inner, alpha, at[0], strides[0], at[1], strides[1], beta, at[2], across)
+
+
+if numba.config.DISABLE_JIT:
+
+    def _product(address, a_transposed, b_transposed, alpha, beta, a, b, out):  # noqa: F811
+        gemm = sgemm if out.dtype == np.float32 else dgemm
+        out[...] = gemm(alpha, b.T, a.T, beta=beta, c=out.T, trans_a=b_transposed, trans_b=a_transposed).T
+
+
+@njit(cache=True)
+def _unfit(array, out):
+    """Say whether gemm cannot take an array: another precision than the result's, gaps in rows, rows that overlap."""
+    _, rows, columns = array.shape
+    gaps = columns > 1 and array.strides[2] != array.itemsize
+    overlap = rows > 1 and array.strides[1] < columns * array.itemsize
+    return gaps or overlap or array.itemsize != out.itemsize
+
+
+@njit(cache=True)
+def _check(a_transposed, b_transposed, a, b, out):
+    """Refuse what gemm would take without a word: it sees addresses only."""
+    (n, rows, inner), (k, other, columns) = a.shape, b.shape
+    if a_transposed:
+        rows, inner = inner, rows
+    if b_transposed:
+        other, columns = columns, other
+    if not (n == k == out.shape[0] and inner == other and rows == out.shape[1] and columns == out.shape[2]):
+        raise ValueError("the shapes of a product do not fit")
+    if _unfit(a, out) or _unfit(b, out) or _unfit(out, out):
+        raise ValueError("a product needs matrices of one precision, in C order")
+
+
+@njit(cache=True)
+def _some(low, high, address, a_transposed, b_transposed, alpha, beta, a, b, out):
+    """Carry out the products of a range of the results: rows, or columns, of all replicas one after another."""
+    factor, keep = out.dtype.type(alpha), out.dtype.type(beta)
+    rows, columns = out.shape[1], out.shape[2]
+    length = rows if a_transposed else columns
+    for r in range(low // length, (high - 1) // length + 1):
+        first, last = max(low - r * length, 0), min(high - r * length, length)
+        top, bottom, left, right = (first, last, 0, columns) if a_transposed else (0, rows, first, last)
+        each = a[r, :, top:bottom] if a_transposed else a[r, top:bottom, :]
+        other = b[r, left:right, :] if b_transposed else b[r, :, left:right]
+        _product(address, a_transposed, b_transposed, factor, keep, each, other, out[r, top:bottom, left:right])
+
+
+@njit(cache=True)
+def _serial(address, a_transposed, b_transposed, alpha, beta, a, b, out):
+    _check(a_transposed, b_transposed, a, b, out)
+    length = out.shape[1] if a_transposed else out.shape[2]
+    _some(0, out.shape[0] * length, address, a_transposed, b_transposed, alpha, beta, a, b, out)
 
 
 @njit(cache=True, parallel=True)
-def _blocks(edges, address, integers, split, reals, places, steps):
-    """Carry out gemm block after block of its first or second size; ``places`` move by ``steps`` bytes a row."""
+def _on_threads(edges, address, a_transposed, b_transposed, alpha, beta, a, b, out):
+    _check(a_transposed, b_transposed, a, b, out)
     for q in prange(edges.size - 1):
-        own = integers.copy()
-        own[split] = edges[q + 1] - edges[q]
-        at = places + steps * edges[q]
-        _gemm(address, own.ctypes.data, reals.ctypes.data, at[0], at[1], at[2])
-        own[split] = 0  # numba frees an array after its last use, which must not be to take its address
+        _some(edges[q], edges[q + 1], address, a_transposed, b_transposed, alpha, beta, a, b, out)
 
 
 def _threads(work, length):
+    if work < THREADS_FROM:
+        return 1
     threads = numba.get_num_threads()
-    return 1 if work < THREADS_FROM or length < 16 * threads else threads
+    return 1 if length < 16 * threads else threads
 
 
-def _in_blocks(threads, dtype, sizes, letters, alpha, beta, split, arrays, strides, steps):
-    """Carry out a product on several threads, cut along its first (0) or second (1) size."""
-    integers = np.array([*sizes, *strides, *letters], np.int32)
-    reals = np.zeros(2 * (8 // dtype.itemsize), dtype)  # alpha, and beta 8 bytes on
-    reals[0], reals[len(reals) // 2] = alpha, beta
-    places = np.array([array.ctypes.data for array in arrays])
-    edges = np.linspace(0, sizes[split], threads + 1).astype(np.int64)
-    edges[1:-1] -= edges[1:-1] % 16  # whole lines of cache
-    with one_thread():
-        _blocks(edges, ADDRESS[dtype], integers, split, reals, places, np.array(steps) * dtype.itemsize)
+def _products(a_transposed, b_transposed, alpha, beta, a, b, out):
+    """Carry out the products of all replicas, on several threads where there is enough to do."""
+    if out.ndim == 2:
+        a, b, out = a[None], b[None], out[None]
+    replicas, rows, columns = out.shape
+    each = rows * columns * a.shape[1 if a_transposed else 2]
+    length = rows if a_transposed else columns
+    threads = _threads(replicas * each, replicas * length)
+    more = ADDRESS[out.dtype], a_transposed, b_transposed, alpha, beta, a, b, out
+    if threads > 1:
+        edges = np.linspace(0, replicas * length, threads + 1).astype(np.int64)
+        edges[1:-1] -= edges[1:-1] % length % 16  # whole lines of cache
+        with one_thread():
+            _on_threads(edges, *more)
+    elif each > SMALL:
+        with one_thread():
+            _serial(*more)
+    else:
+        _serial(*more)
 
 
 def product(a, b, out, alpha=1.0, beta=0.0):
-    """out = alpha a b + beta out, for C-ordered matrices, in place."""
-    (lanes, n), m = a.shape, b.shape[1]
-    threads = _threads(lanes * n * m, m)
-    if threads == 1:
-        with one_thread():
-            GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, overwrite_c=1)
-        return
-    sizes, letters = (m, lanes, n), (NORMAL, NORMAL)
-    _in_blocks(threads, out.dtype, sizes, letters, alpha, beta, 0, (b, a, out), (m, n, m), (1, 0, 1))
+    """out = alpha a b + beta out, in place, for matrices or for stacks of them (replicas, ...), C-ordered."""
+    _products(False, False, alpha, beta, a, b, out)
 
 
 def product_transposed(a, b, out, alpha=1.0, beta=0.0):
-    """out = alpha a b^T + beta out, for C-ordered matrices, in place."""
-    (lanes, m), n = a.shape, b.shape[0]
-    threads = _threads(lanes * n * m, n)
-    if threads == 1:
-        with one_thread():
-            GEMM[out.dtype](alpha, b.T, a.T, trans_a=1, beta=beta, c=out.T, overwrite_c=1)
-        return
-    sizes, letters = (n, lanes, m), (TRANSPOSED, NORMAL)
-    _in_blocks(threads, out.dtype, sizes, letters, alpha, beta, 0, (b, a, out), (m, m, n), (m, 0, 1))
+    """out = alpha a b^T + beta out, in place, for matrices or for stacks of them (replicas, ...), C-ordered."""
+    _products(False, True, alpha, beta, a, b, out)
 
 
 def outer_product(a, b, out, alpha, beta=1.0):
-    """out = beta out + alpha a^T b, for C-ordered matrices with one row a lane, in place; ``a`` may be some columns."""
-    (lanes, n), m = a.shape, b.shape[1]
-    threads = _threads(lanes * n * m, n)
-    if threads == 1:
-        with one_thread():
-            GEMM[out.dtype](alpha, b.T, a.T, beta=beta, c=out.T, trans_b=1, overwrite_c=1)
-        return
-    sizes, letters, across = (m, n, lanes), (NORMAL, TRANSPOSED), a.strides[0] // a.itemsize
-    _in_blocks(threads, out.dtype, sizes, letters, alpha, beta, 1, (b, a, out), (m, across, m), (0, 1, m))
+    """out = beta out + alpha a^T b, in place, for matrices with one row a lane, or for stacks of them (replicas, ...).
+
+    C-ordered; ``a`` may be some columns of a matrix.
+    """
+    _products(True, False, alpha, beta, a, b, out)

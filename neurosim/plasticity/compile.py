@@ -39,8 +39,8 @@ class Compiled:
     threads: object
 
     def __call__(self, work, first, last, *arguments):
-        threads = numba.get_num_threads()
-        if threads == 1 or work < PARALLEL_FROM or last - first < threads:
+        threads = 1 if work < PARALLEL_FROM else numba.get_num_threads()
+        if threads == 1 or last - first < threads:
             self.serial(first, last, *arguments)
         else:
             self.threads(np.linspace(first, last, threads + 1).astype(np.int64), *arguments)

@@ -12,7 +12,7 @@ from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kerne
 from neurosim.plasticity.pairs import DeliveryToOthers, check_separates
 from neurosim.plasticity.parse import WEIGHT
 from neurosim.plasticity.part import Part
-from neurosim.plasticity.passover import SCRATCH
+from neurosim.plasticity.passover import SCRATCH, tiles
 from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, separate
 from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
@@ -226,7 +226,7 @@ class _OneToOne(Part):
         for each in self.made:
             value = each.pre() if each.post is None else each.pre() * each.post()
             if keep:
-                out += each.coefficient * value
+                out += value if each.coefficient == 1 else each.coefficient * value
             elif each.coefficient == 1:
                 out[...] = value
             else:
@@ -266,21 +266,20 @@ class _Product(Part):
 
     def _over_lanes(self, out, keep):
         projection, layout = self.projection, self.projection.layout
-        scale, pre, received = self.coefficient * projection.scale, layout.pre(self.pre()), layout.post(out)
-        for replica, weights in enumerate(projection.stored):
-            blas.product(pre[replica], weights, received[replica], alpha=scale, beta=float(keep))
+        scale = self.coefficient * projection.scale
+        blas.product(layout.pre(self.pre()), projection.stored, layout.post(out), alpha=scale, beta=float(keep))
 
     def _list(self, out, keep):
         projection, layout = self.projection, self.projection.layout
         scale = out.dtype.type(self.coefficient * projection.scale)
         pre = np.ascontiguousarray(self.pre().transpose(0, 2, 1))
-        for replica, weights in enumerate(projection.stored):
-            received = np.zeros((layout.columns, projection.copies), out.dtype)
-            kernels.deliver_list(weights, layout.indptr, layout.j, pre[replica], received)
-            if keep:
-                out[replica] += scale * received.T
-            else:
-                np.multiply(received.T, scale, out=out[replica])
+        received = np.zeros((len(out), layout.columns, projection.copies), out.dtype)
+        kernels.deliver_list(projection.stored, layout.indptr, layout.j, pre, received)
+        received *= scale
+        if keep:
+            out += received.transpose(0, 2, 1)
+        else:
+            out[...] = received.transpose(0, 2, 1)
 
     def _binary(self, out, keep):
         scale = out.dtype.type(self.coefficient * self.projection.scale)
@@ -301,23 +300,20 @@ class _Product(Part):
 
     def _backwards(self, out, keep):
         other = self.projection.layout.projection
-        layout, pre = other.layout, other.layout.post(self.pre())
+        layout, weights, pre = other.layout, other.stored, other.layout.post(self.pre())
         scale = self.coefficient * other.scale
-        for replica, weights in enumerate(other.stored):
-            received = out[replica]
-            if layout.form == LIST:
-                kernels.deliver_list_backwards(
-                    weights, layout.indptr, layout.j, pre[replica], pre.dtype.type(scale), keep, received
-                )
-            elif layout.form == PAIRS:
-                total = pre[replica].sum(axis=1, keepdims=True) - pre[replica]
-                received[...] = scale * weights[0] * total + (received if keep else 0)
-            elif layout.copies > 1 or layout.padded:
-                patches = np.empty((len(pre[replica]), layout.rows), pre.dtype)
-                blas.product_transposed(pre[replica], weights, patches, alpha=scale)
-                kernels.gather_patches(patches, layout.taps, keep, received)
-            else:
-                blas.product_transposed(pre[replica], weights, received, alpha=scale, beta=float(keep))
+        if layout.form == LIST:
+            kernels.deliver_list_backwards(weights, layout.indptr, layout.j, pre, pre.dtype.type(scale), keep, out)
+        elif layout.form == PAIRS:
+            total = pre.sum(axis=2, keepdims=True) - pre
+            total *= pre.dtype.type(scale) * weights[:, :, None]
+            out[...] = out + total if keep else total
+        elif layout.copies > 1 or layout.padded:
+            patches = np.empty((*pre.shape[:2], layout.rows), pre.dtype)
+            blas.product_transposed(pre, weights, patches, alpha=scale)
+            kernels.gather_patches(patches, layout.taps, keep, out)
+        else:
+            blas.product_transposed(pre, weights, out, alpha=scale, beta=float(keep))
 
     def explain(self):
         return [f"{self.term}: {self.plan}"]
@@ -338,7 +334,8 @@ class _Transformed(Part):
         self.kernel = compile_kernel(text, names, functions)
         precision = projection.source.precision.type
         self.fixed = {n: precision(constant(e, projection.scope)) for e, n in self.arguments.met["c"].items()}
-        self.tile = max(1, min(layout.rows, max(16, SCRATCH // (layout.columns * precision().itemsize))))
+        rows = layout.rows * projection.source.replicas
+        self.tile = max(1, min(rows, max(16, SCRATCH // (layout.columns * precision().itemsize))))
         self.scratch = np.empty((self.tile, layout.columns), precision)
 
     def __call__(self, out, keep):
@@ -350,14 +347,13 @@ class _Transformed(Part):
         pre, received = layout.pre(self.pre()), layout.post(out)
         known = dict(self.fixed, mask=layout.mask)
         known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
-        for replica in range(projection.source.replicas):
-            for start in range(0, layout.rows, self.tile):
-                count = min(self.tile, layout.rows - start)
-                known["out"], known["offset"] = self.scratch[:count], replica * layout.rows + start
-                self.kernel(count * layout.columns, 0, count, *(known[name] for name in self.names))
-                some = np.ascontiguousarray(pre[replica][:, start : start + count])
-                beta = float(keep or start > 0)
-                blas.product(some, known["out"], received[replica], alpha=self.coefficient, beta=beta)
+        for some, start, count in tiles(projection.source.replicas, layout.rows, self.tile):
+            rows = (some.stop - some.start) * count
+            known["out"], known["offset"] = self.scratch[:rows], some.start * layout.rows + start
+            self.kernel(rows * layout.columns, 0, rows, *(known[name] for name in self.names))
+            made = known["out"].reshape(-1, count, layout.columns)
+            beta = float(keep or start > 0)
+            blas.product(pre[some, :, start : start + count], made, received[some], alpha=self.coefficient, beta=beta)
 
     def explain(self):
         costs = cost(self.projection, 0.5, 1)

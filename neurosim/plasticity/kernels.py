@@ -17,36 +17,39 @@ FAST = {"contract", "reassoc", "nsz"}  # sums may be reordered; nan and inf keep
 
 @njit(cache=True, fastmath=FAST)
 def _deliver_list(low, high, weights, indptr, index, pre, out):
-    for i in range(pre.shape[0]):
-        sent = pre[i, low:high]
-        for s in range(indptr[i], indptr[i + 1]):
-            received, weight = out[index[s], low:high], weights[s]
-            for lane in range(sent.size):
-                received[lane] += weight * sent[lane]
+    for r in range(pre.shape[0]):
+        for i in range(pre.shape[1]):
+            sent = pre[r, i, low:high]
+            for s in range(indptr[i], indptr[i + 1]):
+                received, weight = out[r, index[s], low:high], weights[r, s]
+                for lane in range(sent.size):
+                    received[lane] += weight * sent[lane]
 
 
 @njit(cache=True, fastmath=FAST)
 def deliver_list_backwards(weights, indptr, index, post, scale, keep, out):
-    """out[l, i] = scale * sum over the synapses s of i of weights[s] * post[l, index[s]] (+ out[l, i])."""
-    for lane in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            total = weights.dtype.type(0)
-            for s in range(indptr[i], indptr[i + 1]):
-                total += weights[s] * post[lane, index[s]]
-            out[lane, i] = scale * total + (out[lane, i] if keep else 0)
+    """out[r, l, i] = scale * sum over the synapses s of i of weights[r, s] * post[r, l, index[s]] (+ out[r, l, i])."""
+    for r in range(out.shape[0]):
+        for lane in range(out.shape[1]):
+            for i in range(out.shape[2]):
+                total = weights.dtype.type(0)
+                for s in range(indptr[i], indptr[i + 1]):
+                    total += weights[r, s] * post[r, lane, index[s]]
+                out[r, lane, i] = scale * total + (out[r, lane, i] if keep else 0)
 
 
 @njit(cache=True)
 def gather_patches(patches, taps, keep, out):
-    """out[l, i] = sum of the entries of all patches that lie on i (+ out[l, i]); taps out of range are dropped."""
-    positions, n = taps.shape[0], out.shape[1]
-    for lane in range(out.shape[0]):
-        if not keep:
-            out[lane, :] = 0
-        for position in range(positions):
-            for k in range(taps.shape[1]):
-                if taps[position, k] < n:
-                    out[lane, taps[position, k]] += patches[lane * positions + position, k]
+    """out[r, l, i] = sum of all patches' entries that lie on i (+ out[r, l, i]); taps out of range are dropped."""
+    positions, n = taps.shape[0], out.shape[2]
+    for r in range(out.shape[0]):
+        for lane in range(out.shape[1]):
+            if not keep:
+                out[r, lane, :] = 0
+            for position in range(positions):
+                for k in range(taps.shape[1]):
+                    if taps[position, k] < n:
+                        out[r, lane, taps[position, k]] += patches[r, lane * positions + position, k]
 
 
 @njit(cache=True, fastmath=FAST)
@@ -206,10 +209,10 @@ def _deliver_list_threads(edges, weights, indptr, index, pre, out):
 
 def _blocks(touched, n_post):
     """Return the borders of column blocks, one block a thread, or None where one thread is enough."""
-    threads = numba.get_num_threads()
-    if threads == 1 or touched < PARALLEL_FROM:
+    if touched < PARALLEL_FROM:  # first: to ask for the number of threads takes as long as a small sum
         return None
-    return np.linspace(0, n_post, threads + 1).astype(np.int64)
+    threads = numba.get_num_threads()
+    return None if threads == 1 else np.linspace(0, n_post, threads + 1).astype(np.int64)
 
 
 def deliver_rows(weights, rows, n_pre, scale, keep, out):
@@ -231,10 +234,10 @@ def deliver_dense(weights, pre, scale, keep, out):
 
 
 def deliver_list(weights, indptr, index, pre, out):
-    """out[index[s]] += weights[s] * pre[i] for every synapse s of i; pre is (n_pre, lanes), out (n_post, lanes)."""
-    edges = _blocks(weights.size * pre.shape[1], pre.shape[1])
+    """out[r, index[s]] += weights[r, s] * pre[r, i] for every synapse s of i; pre and out are (replicas, n, lanes)."""
+    edges = _blocks(weights.size * pre.shape[2], pre.shape[2])
     if edges is None:
-        _deliver_list(0, pre.shape[1], weights, indptr, index, pre, out)
+        _deliver_list(0, pre.shape[2], weights, indptr, index, pre, out)
     else:
         _deliver_list_threads(edges, weights, indptr, index, pre, out)
 
@@ -263,11 +266,12 @@ def add_rows(starts, picks, source, keep, out):
     Delivering: rows of weights by the neurons that spiked in a lane. Learning: changes of the lanes by the lanes in
     which a neuron spiked, added to its row of weights.
     """
-    n, threads = out.shape[1], numba.get_num_threads()
+    n = out.shape[1]
+    threads = 1 if picks.size * n < PARALLEL_FROM else numba.get_num_threads()
     blocks = threads * -(-n // (threads * BLOCK))  # a whole number of blocks for every thread
     edges = np.linspace(0, n, blocks + 1).astype(np.int64) // 16 * 16  # 16 floats are a cache line
     edges[-1] = n
-    if threads == 1 or picks.size * n < PARALLEL_FROM:
+    if threads == 1:
         for low, high in zip(edges, edges[1:]):  # noqa: B905
             _add_rows(low, high, starts, picks, source, keep, out)
     else:

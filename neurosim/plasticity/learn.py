@@ -164,8 +164,7 @@ class _Outer:
     def _product(self, alpha):
         layout = self.projection.layout
         pre, post = layout.pre(self.pre.at_end()), layout.post(self.post.at_end())
-        for replica, weights in enumerate(self.projection.stored):
-            blas.outer_product(pre[replica], post[replica], weights, alpha)
+        blas.outer_product(pre, post, self.projection.stored, alpha)
 
     def _binary(self, alpha):
         change = self.post.at_end() * self.projection.source.precision.type(alpha)

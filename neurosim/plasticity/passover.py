@@ -31,6 +31,17 @@ TILE = 2**20  # bytes of weights that are passed over and added to while they ar
 SCRATCH = 2**20  # bytes for products of a tile of rows: they stay in the cache until they are used
 
 
+def tiles(replicas, rows, most):
+    """Cut the rows of all replicas into tiles: several whole replicas where they fit, else parts of one.
+
+    Yields (slice of replicas, first row, rows of each).
+    """
+    together = max(1, min(replicas, most // rows))
+    for replica in range(0, replicas, together):
+        for start in range(0, rows, most):
+            yield slice(replica, min(replica + together, replicas)), start, min(most, rows - start)
+
+
 class PassOver:
     """Statements carried out in one pass over the synapses, products over lanes made tile by tile before it."""
 
@@ -167,6 +178,7 @@ class PassOver:
         rows, columns = projection.layout.rows, projection.layout.columns
         if self.products and projection.layout.form != LIST:
             count = len(self.products)
+            rows *= projection.source.replicas
             self.tile = max(1, min(rows, max(16, SCRATCH // (count * columns * precision().itemsize))))
             self.scratch = {name: np.empty((self.tile, columns), precision) for name in self.products}
 
@@ -235,14 +247,14 @@ class PassOver:
             self.connect()
         self.now = {name: self._value(name) for name in self.parts}
 
-    def pass_rows(self, replica, start, count, **products):
-        """Pass over some rows of a replica's weights."""
-        layout, known = self.projection.layout, self.now | products
+    def pass_rows(self, first, count, **products):
+        """Pass over some rows of the weights of all replicas."""
+        known = self.now | products
         arguments = self.given.copy()
-        arguments[0] = replica * layout.rows + start
+        arguments[0] = first
         for place, name in self.sought:
             arguments[place] = known[name]
-        self.kernel(count * layout.columns, 0, count, *arguments)
+        self.kernel(count * self.projection.layout.columns, 0, count, *arguments)
 
     def _tile_by_tile(self):
         layout = self.projection.layout
@@ -250,13 +262,13 @@ class PassOver:
         values = {
             name: (layout.pre(pre.at_end()), layout.post(post.at_end())) for name, (pre, post) in self.products.items()
         }
-        for replica in range(self.projection.source.replicas):
-            for start in range(0, layout.rows, self.tile):
-                count = min(self.tile, layout.rows - start)
-                made = {name: self.scratch[name][:count] for name in values}
-                for name, (pre, post) in values.items():
-                    blas.outer_product(pre[replica][:, start : start + count], post[replica], made[name], 1.0, 0.0)
-                self.pass_rows(replica, start, count, **made)
+        for some, start, count in tiles(self.projection.source.replicas, layout.rows, self.tile):
+            rows = (some.stop - some.start) * count
+            made = {name: self.scratch[name][:rows] for name in values}
+            for name, (pre, post) in values.items():
+                out = made[name].reshape(-1, count, layout.columns)
+                blas.outer_product(pre[some, :, start : start + count], post[some], out, 1.0, 0.0)
+            self.pass_rows(some.start * layout.rows + start, rows, **made)
 
     def _operations(self):
         """Count what is computed for one synapse."""
@@ -338,16 +350,15 @@ class InPlace:
                 each.prepare()
         values = [(c, layout.pre(pre.at_end()), layout.post(post.at_end())) for c, pre, post in self.products]
         tile = max(16, TILE // (layout.columns * projection.source.precision.itemsize))
-        for replica, weights in enumerate(projection.stored):
-            for start in range(0, layout.rows, tile):
-                count = min(tile, layout.rows - start)
-                if self.before:
-                    self.before.pass_rows(replica, start, count)
-                for coefficient, pre, post in values:
-                    some = pre[replica][:, start : start + count]
-                    blas.outer_product(some, post[replica], weights[start : start + count], coefficient)
-                if self.after:
-                    self.after.pass_rows(replica, start, count)
+        for some, start, count in tiles(projection.source.replicas, layout.rows, tile):
+            first, rows = some.start * layout.rows + start, (some.stop - some.start) * count
+            weights = projection.stored[some, start : start + count]
+            if self.before:
+                self.before.pass_rows(first, rows)
+            for coefficient, pre, post in values:
+                blas.outer_product(pre[some, :, start : start + count], post[some], weights, coefficient)
+            if self.after:
+                self.after.pass_rows(first, rows)
 
     def explain(self):
         costs = cost(self.projection, 1, 1)

@@ -6,6 +6,7 @@ as ``tanh(v_pre - v_post)``, is kept as a mixed factor, to be evaluated synapse 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -236,10 +237,15 @@ class Factor:
         self._function = eval(code, FUNCTIONS | constants | vectorised)  # noqa: S307
         self._ones = None
 
-    @property
+    @cached_property
+    def arrays(self):
+        """Live arrays of what is read, which stay where they are as long as there is the population."""
+        return tuple(read.view(name) for read, name in self.reads.values())
+
+    @cached_property
     def live(self):
         """Whether the factor is the live array of a variable."""
-        return self.variable is not None and self.population.view(self.variable).dtype == self.population.precision
+        return self.variable is not None and self.arrays[0].dtype == self.population.precision
 
     def at_end(self):
         """Return the factor at the end of the time step: evaluated once for all rules that share it."""
@@ -255,12 +261,12 @@ class Factor:
         """Return the factor as an array of shape (replicas, lanes, n): the live array for a bare variable."""
         population = self.population
         if self.live:
-            return population.view(self.variable)
+            return self.arrays[0]
         if not self.reads:
             if self._ones is None:
                 self._ones = np.full(population.shape, self._function(), population.precision)
             return self._ones
-        value = self._function(*(read.view(name) for read, name in self.reads.values()))
+        value = self._function(*self.arrays)
         if np.shape(value) != population.shape:  # signals alone
             value = np.broadcast_to(value, population.shape)
         return np.ascontiguousarray(value, dtype=population.precision)

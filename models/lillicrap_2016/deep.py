@@ -1,0 +1,93 @@
+"""Experiment  deep (Fig. 3d; Methods, 'Deep nonlinear function approximation')
+            Networks of 30-20-10 and of 30-20-10-10 neurons, tanh hidden and linear output, learn what a 30-20-10-10
+            network computes. Every replica has its own target network, weights and stream of examples x ~ N(0, 1).
+Equations   backprop            delta2 = W^T e    delta1 = W1^T (delta2 . h2')
+            feedback alignment  delta2 = B2 e     delta1 = B1 delta2
+            dW = eta e h2^T    dW1 = eta (delta2 . h2') h1^T    dW0 = eta (delta1 . h1') x^T
+            frozen: feedback alignment with four layers whose first, W0, does not learn
+Departures  The paper prints the width of the target's weights (0.5) only; see the sources of the others.
+Expect      four layers end lower than three, for both algorithms, and lower than with a frozen first layer
+"""
+
+from functools import partial
+
+import numpy as np
+
+from neurosim import neurons
+from neurosim.experiment import Comparison, Experiment, Parameter, Preset
+from neurosim.tasks import FunctionTask
+from neurosim_models.lillicrap_2016 import rates
+from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW
+
+METHODS = "Methods, 'Deep nonlinear function approximation'"
+THREE, FOUR = (20,), (20, 10)
+
+PARAMETERS = (
+    *rates.parameters(
+        METHODS, (BACKPROP, ALIGNMENT, SHALLOW, PERTURBATION), eta=0.005, hidden=FOUR, w_width=0.2, b_width=0.5,
+        sources={"eta": "ours", "w_width": "ours", "b_width": "ours"},
+    ),
+    Parameter("frozen", 0, "Supplementary Fig. 6", "hidden layers from the input up that do not learn", "layers", low=0),
+    Parameter("sigma", 0.1, "ours", "standard deviation of the perturbation", above=0),
+    Parameter("target_width", 0.5, METHODS, "half width of the uniform distribution of the target's weights", above=0),
+    Parameter("target_hidden", FOUR, METHODS, "the target's hidden layers", "neurons", low=1),
+    Parameter("inputs", 30, METHODS, "inputs", "neurons", low=1),
+    Parameter("outputs", 10, METHODS, "outputs", "neurons", low=1),
+    Parameter("examples", 10000, "ours: an epoch is what lies between two tests", "examples an epoch", "examples", low=1),
+    Parameter("tests", 5000, "arXiv:1411.0247", "test examples", "examples", low=2),
+)  # fmt: skip
+
+
+def task(values, seed):
+    """Return the target networks that the replicas learn."""
+    sizes = [values["inputs"], *values["target_hidden"], values["outputs"]]
+    width = values["target_width"]
+
+    def draw_function(generator):
+        weights = [generator.uniform(-width, width, shape) for shape in zip(sizes[:-1], sizes[1:], strict=True)]
+        biases = [generator.uniform(-width, width, n) for n in sizes[1:]]
+
+        def function(x):
+            for w, b in zip(weights[:-1], biases[:-1], strict=True):
+                x = np.tanh(x @ w + b)
+            return x @ weights[-1] + biases[-1]
+
+        return function
+
+    return FunctionTask(
+        "teacher", sizes[0], sizes[-1], lambda generator, count: generator.normal(size=(count, sizes[0])), draw_function,
+        values["examples"], values["tests"], seed, f"{METHODS}: a random network of tanh neurons, x ~ N(0, 1)",
+    )  # fmt: skip
+
+
+DEEP = Experiment(
+    name="deep",
+    title="feedback alignment, like backprop, makes use of a second hidden layer (Fig. 3d)",
+    notes=__doc__,
+    parameters=PARAMETERS,
+    presets={
+        "teacher": Preset(
+            values={"replicas": (20, "Results: n = 20"), "epochs": (20, "ours"), "lanes": (10, "ours")},
+            inputs=30,
+            duration="2 min",
+            task=task,
+        )
+    },
+    build=partial(rates.build, hidden=neurons.TANH, output=neurons.LINEAR),
+    conditions={
+        "backprop_3": {"algorithm": BACKPROP, "hidden": THREE, "frozen": 0},
+        "backprop_4": {"algorithm": BACKPROP, "hidden": FOUR, "frozen": 0},
+        "feedback_alignment_3": {"algorithm": ALIGNMENT, "hidden": THREE, "frozen": 0},
+        "feedback_alignment_4": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 0},
+        "frozen_4": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 1},
+    },
+    metric="nse",
+    comparisons=(
+        Comparison("feedback_alignment_4", "feedback_alignment_3", "P = 9e-13 (t-test, n = 20)"),
+        Comparison("backprop_4", "backprop_3", "P = 3e-12 (t-test, n = 20)"),
+        Comparison("feedback_alignment_4", "frozen_4", "Supplementary Fig. 6: W0 learns something useful"),
+    ),
+    neurons={"hidden": neurons.TANH, "output": neurons.LINEAR, **rates.FEEDBACK_NEURONS},
+    texts=rates.TEXTS,
+    figures=("learning", "final", "angles"),
+)

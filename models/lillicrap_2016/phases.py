@@ -1,0 +1,110 @@
+"""Experiment  phases (Fig. 5; Methods, 'Quadratic function approximation')
+            A 20-1000-20 network of tanh hidden and linear output neurons learns y*_k = x^T Q_k x with x uniform in
+            [-2, 2] and the elements of Q_k in [-0.5, 0.5], by feedback alignment in three artificial phases: first only
+            W0 learns, then only W, then only W0 again.
+Equations   dW = eta e h^T    dW0 = eta (B e . h') x^T
+            While W0 learns alone, its changes carry B into the hidden activity (dh has the direction of B e). Then W
+            learns from that activity and aligns with B^T. In the third phase B e teaches W0 what backprop would.
+Departures  The paper prints neither widths nor rates nor the lengths of the phases; see the parameters' sources.
+Expect      the error falls faster in the third phase than in the first; W turns towards B^T in the second
+"""
+
+import numpy as np
+
+from neurosim import neurons
+from neurosim.analysis import angle
+from neurosim.experiment import Comparison, Experiment, Parameter, Preset
+from neurosim.tasks import FunctionTask
+from neurosim_models.lillicrap_2016 import rates
+from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW
+
+METHODS = "Methods, 'Quadratic function approximation'"
+
+PARAMETERS = (
+    *rates.parameters(
+        METHODS, (ALIGNMENT, BACKPROP, SHALLOW, PERTURBATION), eta=1e-4, hidden=(1000,), w_width=0.01, b_width=0.5,
+        sources={"eta": "ours", "w_width": "ours", "b_width": "ours"},
+    ),
+    Parameter("phases", (10, 10, 10), "ours", "epochs in which W0, W and W0 learn alone; 0 for both together", "epochs", low=0),
+    Parameter("sigma", 0.1, "ours", "standard deviation of the perturbation", above=0),
+    Parameter("x_width", 2.0, METHODS, "half width of the uniform distribution of x", above=0),
+    Parameter("q_width", 0.5, METHODS, "half width of the uniform distribution of Q", above=0),
+    Parameter("inputs", 20, METHODS, "inputs", "neurons", low=1),
+    Parameter("outputs", 20, METHODS, "outputs", "neurons", low=1),
+    Parameter("examples", 10000, "ours: an epoch is what lies between two tests", "examples an epoch", "examples", low=1),
+    Parameter("tests", 1000, "ours", "test examples", "examples", low=2),
+)  # fmt: skip
+TOGETHER = (0,)
+
+
+def task(values, seed):
+    """Return the quadratic functions that the replicas learn."""
+    inputs, outputs = values["inputs"], values["outputs"]
+
+    def draw_function(generator):
+        q = generator.uniform(-values["q_width"], values["q_width"], (outputs, inputs, inputs))
+        return lambda x: np.einsum("ti,kij,tj->tk", x, q, x, optimize=True)
+
+    def draw_inputs(generator, count):
+        return generator.uniform(-values["x_width"], values["x_width"], (count, inputs))
+
+    return FunctionTask(
+        "quadratic", inputs, outputs, draw_inputs, draw_function, values["examples"], values["tests"], seed,
+        f"{METHODS}: y_k = x^T Q_k x",
+    )  # fmt: skip
+
+
+def build(values, data, seed):
+    """Return the circuit, with the angles of W and B after every epoch and the schedule of what learns."""
+    circuit = rates.build(values, data, seed, neurons.TANH, neurons.LINEAR)
+    forward, feedback = circuit.projections["W_y"], circuit.projections.get("B_h1")
+    if feedback is not None:
+        circuit.measures |= {
+            "angle_units": (lambda: angle(forward.w, np.swapaxes(feedback.w, 1, 2)), "degree"),
+            "angle_pinv": (lambda: _to_pseudoinverse(forward.w, feedback.w), "degree"),
+        }
+    borders = np.cumsum(values["phases"])
+    if borders[-1]:
+
+        def schedule(epoch):
+            phase = int(np.searchsorted(borders, epoch))
+            for name, projection in circuit.projections.items():
+                if projection.rule is not None:
+                    projection.plastic = name.endswith("_y") == (phase % 2 == 1)
+
+        circuit.schedule = schedule
+    return circuit
+
+
+def _to_pseudoinverse(forward, feedback):
+    """Return the angle between B and the pseudoinverse of W, flattened, (replicas,)."""
+    return np.array(
+        [angle(np.linalg.pinv(w.T.astype(float)).ravel(), b.T.ravel()) for w, b in zip(forward, feedback, strict=True)]
+    )
+
+
+PHASES = Experiment(
+    name="phases",
+    title="how alignment comes about: W0 learns alone, then W, then W0 again (Fig. 5)",
+    notes=__doc__,
+    parameters=PARAMETERS,
+    presets={
+        "quadratic": Preset(
+            values={"replicas": (3, "ours"), "epochs": (30, "ours: the sum of phases"), "lanes": (100, "ours")},
+            inputs=20,
+            duration="1 min",
+            task=task,
+        )
+    },
+    build=build,
+    conditions={
+        "in_phases": {"algorithm": ALIGNMENT, "phases": (10, 10, 10)},
+        "together": {"algorithm": ALIGNMENT, "phases": TOGETHER},
+        "backprop": {"algorithm": BACKPROP, "phases": TOGETHER},
+    },
+    metric="nse",
+    comparisons=(Comparison("together", "in_phases", "Fig. 5: the phases are artificial"),),
+    neurons={"hidden": neurons.TANH, "output": neurons.LINEAR, **rates.FEEDBACK_NEURONS},
+    texts=rates.TEXTS,
+    figures=("learning", "phases", "angles"),
+)

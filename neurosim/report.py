@@ -1,0 +1,613 @@
+"""Runs to one page: our numbers beside the published ones, paired comparisons, provenance, figures."""
+
+import base64
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html import escape
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from neurosim.analysis import holm, mean_interval, paired
+from neurosim.errors import ParameterError
+from neurosim.plots import FIGURES
+from neurosim.runs import Run, writing
+
+INSIDE, WITHIN, MISSED = "inside the interval", "within Expect", "not reached"
+EXPECTED, UNEXPECTED = "as expected", "not as expected"
+SINGLE, OTHER_DATA, NOTHING = "one replica: no interval", "another data set: not compared", "nothing to compare with"
+EMPTY, UNFINISHED = "no results yet", "of a run that is not finished"
+CLAIMED, OPPOSITE, ALIKE = "as claimed", "the opposite of the claim", "no difference found"
+WORDS = (INSIDE, WITHIN, MISSED, EXPECTED, UNEXPECTED, SINGLE, OTHER_DATA, NOTHING, EMPTY, CLAIMED, OPPOSITE, ALIKE)
+GOOD, BAD = (INSIDE, WITHIN, EXPECTED, CLAIMED), (MISSED, UNEXPECTED, OPPOSITE)
+NONE = "–"
+LEVEL = 0.05  # of a corrected p below which a difference counts as found
+WITHIN_RANGE = {"error": (0, 1)}
+MARK = "<!-- written by neurosim report, which may write over it -->"
+COLUMNS = (
+    "run", "experiment", "data", "condition", "measure", "epochs", "n", "ours", "published", "expect", "verdict",
+)  # fmt: skip
+PAIR_COLUMNS = ("comparison", "measure", "epoch", "difference", "d_z", "p", "p (Holm)", "n", "finding")
+RESULTS = (
+    "Ours: mean over n replicas with its 95 % interval (Student t), which is wide where replicas are few. Inside the "
+    "interval: the published value lies in ours. Within Expect: it does not, but the mean is where the model says that "
+    "it must be with its defaults."
+)
+PAIRS = (
+    "Replicas of the same seed are pairs. Difference: mean of the first minus the second with its 95 % interval "
+    "(Student t, not corrected; points are percentage points). d_z: effect size mean(d) / sd(d). p: two-sided paired "
+    "t-test. p (Holm): corrected for the number of comparisons of a run or, between runs, of the table; a difference "
+    f"counts as found where it is below {LEVEL}."
+)
+
+# What a report needs of run.json and summary.json: ANY stands for all names, a list for any number
+ANY = object()
+NUMBER, NUMBER_OR_NONE, TEXT_OR_NONE = (int, float), (int, float, type(None)), (str, type(None))
+PUBLISHED = {"value": NUMBER, "text": str, "data": str, "source": str, "condition": TEXT_OR_NONE, "split": str}
+EXPECT = {"condition": TEXT_OR_NONE, "split": str, "most": NUMBER_OR_NONE, "least": NUMBER_OR_NONE}
+RECORD = {
+    "model": str,
+    "metric": str,
+    "status": str,
+    "seed": object,
+    "preset": str,
+    "data": {"name": str},
+    "parameters": {ANY: {"value": object, "source": str}},
+    "conditions": {ANY: {}},
+    "published": [PUBLISHED],
+    "expect": [EXPECT],
+    "comparisons": [{"lower": str, "higher": str, "published": str}],
+    "versions": {},
+    "times": {"wall_s": NUMBER},
+}
+SUMMARY = {"published": [PUBLISHED | {"same_data": bool}]}
+
+
+def write(folders, out):
+    """Write the report on some runs into a file.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        As :func:`report` takes them.
+    out : path
+        Ends in .html for one page with the figures inside it, in .md for Markdown with relative links to them. A
+        report that is there is written over, another file is not.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ParameterError
+        If the file's name has another ending or the file is not a report, and as :func:`report`.
+    RunError
+        If the file cannot be written.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".html", ".md"):
+        raise ParameterError(f"--out: a file that ends in .html or .md is needed, got {str(out)!r}")
+    try:
+        taken = out.exists() and not (out.is_file() and MARK in out.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        taken = True
+    if taken:
+        raise ParameterError(f"{out} is there and not a report; give another file to --out")
+    found = report(folders)
+    text = found.html() if out.suffix.lower() == ".html" else found.markdown(out.parent)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    Run(out.parent, {}).write(out.name, f"{text}{MARK}\n".encode(errors="replace"))
+    return out
+
+
+def report(folders):
+    """Compare runs with what is published, and with one another.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Folders of runs, finished or not; one that is given twice is taken once.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ParameterError
+        If there is no folder, a folder holds no run, or a file of a run is damaged.
+    """
+    folders = list({Path(folder).resolve(): folder for folder in folders}.values())
+    if not folders:
+        raise ParameterError("no folder: name the folder of at least one run, as runs/first")
+    runs = [_read(number, folder) for number, folder in enumerate(folders, 1)]
+    rows = tuple(row for run in runs for row in _results(run))
+    sections = [Section("Results", (_lead(rows), *_cautions(runs)), (Table(RESULTS, COLUMNS, rows, _tone),))]
+    comparisons = tuple(table for table in (_within(runs), _between(runs)) if table.rows)
+    if comparisons:
+        sections.append(Section("Paired comparisons", (PAIRS,), comparisons))
+    sections += map(_provenance, runs)
+    models = sorted({run.record["model"] for run in runs})
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return Report(f"Report on {count} of {', '.join(models)}", tuple(sections))
+
+
+def verdict(found, published=None, expect=()):
+    """Say in words how a condition's final result compares with the paper and with what the model says must come out.
+
+    Parameters
+    ----------
+    found : Interval
+        Ours, of at least one replica.
+    published : dict, optional
+        An entry of summary.json: ``value`` and ``same_data``.
+    expect : iterable of dict
+        Entries of run.json for the condition: the mean must be at most ``most`` and at least ``least``.
+
+    Examples
+    --------
+    >>> from neurosim.analysis import Interval
+    >>> verdict(Interval(0.02, 0.018, 0.022, 5), {"value": 0.021, "same_data": True})
+    'inside the interval'
+    >>> verdict(Interval(0.02, 0.018, 0.022, 5), None, [{"most": 0.03, "least": None}])
+    'as expected'
+    """
+    limits = [(each["most"], each["least"]) for each in expect]
+    holds = all(
+        (most is None or found.mean <= most) and (least is None or found.mean >= least) for most, least in limits
+    )
+    alone = (EXPECTED if holds else UNEXPECTED) if limits else ""
+    if published is None:
+        return alone or NOTHING
+    if not published["same_data"]:
+        return f"{OTHER_DATA}; {alone}" if alone else OTHER_DATA
+    if found.n == 1:
+        return f"{SINGLE}; {WITHIN if holds else MISSED}" if limits else SINGLE
+    if found.low <= published["value"] <= found.high:
+        return INSIDE
+    if limits and holds:
+        return WITHIN
+    return f"{MISSED}: ours is {'lower' if found.mean < published['value'] else 'higher'}"
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class _Results:
+    """A run with what its files say; ``curves`` is (condition, split) to (epochs, values (epochs, replicas))."""
+
+    number: int
+    folder: Path
+    record: dict
+    published: list
+    curves: dict = field(default_factory=dict)
+    replicas: tuple = ()
+
+    def final(self, condition, split="test"):
+        """Return the last epoch with a result, and the replicas' values in it."""
+        epochs, values = self.curves.get((condition, split), (np.empty(0), np.empty((0, 0))))
+        with_result = np.flatnonzero(np.isfinite(values).any(axis=1))
+        return (int(epochs[with_result[-1]]), values[with_result[-1]]) if with_result.size else (None, np.empty(0))
+
+    def setting(self, name, condition=None):
+        """Return the value of a parameter, in a condition that sets it or as it is; None where there is none."""
+        own = self.record["conditions"].get(condition) or {}
+        return own.get(name, self.record["parameters"].get(name, {}).get("value"))
+
+    @property
+    def expect(self):
+        """What must come out: nothing is known of data that the model has no parameters for."""
+        record = self.record
+        return record["expect"] if record["preset"] == record["data"]["name"] else []
+
+    def name(self):
+        """Return its number, with its status where it has not finished."""
+        return str(self.number) if self.record["status"] == "finished" else f"{self.number} ({self.record['status']})"
+
+
+def _read(number, folder):
+    run = Run.open(folder)
+    _require(run.folder / "run.json", run.record, RECORD)
+    found = _Results(number, run.folder.resolve(), run.record, run.record["published"])
+    path, table = run.folder / "summary.json", run.folder / "metrics.csv"
+    if not path.is_file() or not table.is_file():
+        return found
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{path}: cannot be read: {error}") from None
+    _require(path, summary, SUMMARY)
+    metrics, metric = run.metrics(), run.record["metric"]
+    lacking = {"condition", "epoch", "replica", "split", metric} - set(metrics)
+    if lacking:
+        raise ParameterError(f"{table}: lacks the columns {', '.join(sorted(lacking))}")
+    if not np.isfinite([metrics["epoch"], metrics["replica"]]).all():
+        raise ParameterError(f"{table}: every row needs the number of its epoch and of its replica")
+    replicas = np.unique(metrics["replica"])
+    curves = {}
+    for condition in run.record["conditions"]:
+        for split in np.unique(metrics["split"]):
+            chosen = (metrics["condition"] == condition) & (metrics["split"] == split)
+            epochs, at = np.unique(metrics["epoch"][chosen], return_inverse=True)
+            values = np.full((len(epochs), len(replicas)), np.nan)
+            values[at, np.searchsorted(replicas, metrics["replica"][chosen])] = metrics[metric][chosen]
+            curves[condition, str(split)] = epochs, values
+    return _Results(number, found.folder, run.record, summary["published"], curves, tuple(replicas))
+
+
+def _require(path, value, shape, place="the file"):
+    """Raise a ParameterError that names the place in a JSON file where something is missing or of another kind."""
+    kind = dict if isinstance(shape, dict) else list if isinstance(shape, list) else shape
+    if not isinstance(value, kind):
+        words = {dict: "an object", list: "a list", str: "a text", NUMBER: "a number", bool: "true or false"}
+        raise ParameterError(f"{path}: damaged: {place} must be {words.get(kind, 'null or a value of its kind')}")
+    if kind is list:
+        for number, each in enumerate(value):
+            _require(path, each, shape[0], f"{place}[{number}]")
+    elif kind is dict:
+        for key, inner in shape.items():
+            for name in value if key is ANY else [key]:
+                if name not in value:
+                    raise ParameterError(f"{path}: damaged: {place} has no {name!r}")
+                _require(path, value[name], inner, name if place == "the file" else f"{place}.{name}")
+
+
+# Results beside the published ones
+
+
+def _results(run):
+    """Return the rows of one run: one a condition, split and published number."""
+    record, metric = run.record, run.record["metric"]
+    shared = (str(run.number), record["model"], record["data"]["name"])
+    status = "" if record["status"] == "finished" else f"{record['status']}: "
+    for condition in record["conditions"]:
+        published = [entry for entry in run.published if entry["condition"] in (None, condition)]
+        expect = [entry for entry in run.expect if entry["condition"] in (None, condition)]
+        for split in dict.fromkeys(["test", *(entry["split"] for entry in [*published, *expect])]):
+            must = [entry for entry in expect if entry["split"] == split]
+            epoch, values = run.final(condition, split)
+            found = mean_interval(values, within=WITHIN_RANGE.get(metric, (0, np.inf)))
+            for entry in [entry for entry in published if entry["split"] == split] or [None]:
+                yield (
+                    *shared, condition, f"{split} {metric}", _epochs(run, condition, epoch), _count(found.n, run),
+                    _interval(metric, found) if found.n else EMPTY,
+                    NONE if entry is None else f"{entry['text']} on {entry['data']}",
+                    "; ".join(_limits(metric, each) for each in must) or NONE,
+                    status + (verdict(found, entry, must) if found.n else EMPTY),
+                )  # fmt: skip
+
+
+def _lead(rows):
+    """Return the line that says it all."""
+    found = Counter(_word(row[-1]) for row in rows)
+    count = "1 result" if len(rows) == 1 else f"{len(rows)} results"
+    return f"{count}: {', '.join(f'{found[word]} {word}' for word in (*WORDS, UNFINISHED) if word in found)}."
+
+
+def _word(text):
+    """Return the last of a verdict's words: after those on the comparison with the paper, that on Expect."""
+    last = text.split("; ")[-1] if text.startswith(WORDS) else ""
+    return next((word for word in WORDS if last.startswith(word)), UNFINISHED)
+
+
+def _tone(text):
+    word = _word(text)
+    return "good" if word in GOOD else "bad" if word in BAD else ""
+
+
+def _cautions(runs):
+    """Say of which runs the numbers that they are compared with are not made for."""
+    for run in runs:
+        changed = [name for name in _changed(run) if name != "replicas"]
+        asked = run.record["data"].get("asked") or {}
+        facts = {
+            f"{', '.join(changed)} set by the user": changed,
+            f"the first {asked.get('limit')} training examples only": asked.get("limit"),
+            "tested on examples held out from training": asked.get("validation"),
+        }
+        parts = [fact for fact, holds in facts.items() if holds]
+        if parts and (run.expect or run.published):
+            yield f"Run {run.number}: {'; '.join(parts)}. The paper's number and Expect are not for that."
+
+
+def _epochs(run, condition, epoch):
+    asked = run.setting("epochs", condition)
+    done = "0" if epoch is None else str(epoch)
+    return done if asked in (None, epoch) else f"{done} of {asked}"
+
+
+def _count(n, run):
+    return str(n) if n in (0, len(run.replicas)) else f"{n} of {len(run.replicas)}"
+
+
+def _number(metric, value):
+    return f"{100 * value:.2f} %" if metric == "error" else f"{value:.3g}"
+
+
+def _interval(metric, found):
+    text = _number(metric, found.mean)
+    if found.n == 1:
+        return text
+    low, high = (_number(metric, value).removesuffix(" %") for value in (found.low, found.high))
+    return f"{text} ({low} to {high})"
+
+
+def _limits(metric, entry):
+    words = (("at most", entry["most"]), ("at least", entry["least"]))
+    scale, unit = (100, " %") if metric == "error" else (1, "")
+    return " and ".join(f"{word} {scale * value:.3g}{unit}" for word, value in words if value is not None)
+
+
+# Paired comparisons
+
+
+def _within(runs):
+    """Return the table of all pairs of conditions of every run; those that the paper claims come first."""
+    rows = []
+    for run in runs:
+        metric, conditions = run.record["metric"], run.record["conditions"]
+        claims = {(each["lower"], each["higher"]): each["published"] for each in run.record["comparisons"]}
+        claimed = {frozenset(pair) for pair in claims}
+        pairs = [*claims, *(pair for pair in combinations(conditions, 2) if frozenset(pair) not in claimed)]
+        tests = []
+        for a, b in pairs:
+            (epochs, first), (others, second) = (run.curves.get((each, "test"), ((), ())) for each in (a, b))
+            found = paired([], [])
+            for epoch in np.intersect1d(epochs, others)[::-1]:  # the last one that both have
+                found = paired(first[list(epochs).index(epoch)], second[list(others).index(epoch)])
+                if found.n:
+                    break
+            tests.append((found, f"{epoch:g}" if found.n else NONE))
+        corrected = holm([found.p for found, _ in tests])
+        for (a, b), (found, epoch), p in zip(pairs, tests, corrected, strict=True):
+            if not found.n and (a, b) not in claims:
+                continue
+            absent = " and ".join(each for each in (a, b) if each not in conditions)
+            finding = f"{absent} not in this run" if absent else _finding(found, p, a, b, (a, b) in claims)
+            cells = _paired_cells(metric, f"{a} minus {b}", epoch, found, p)
+            rows.append((run.name(), *cells, finding, claims.get((a, b), NONE)))
+    return Table("Conditions of one run", ("run", *PAIR_COLUMNS, "published"), tuple(rows), _tone)
+
+
+def _between(runs):
+    """Return the table of pairs of runs of one model whose replicas are pairs: same seed, data and replicas."""
+    tests = []
+    for first, second in combinations(runs, 2):
+        if _pairing(first) != _pairing(second):
+            continue
+        ours, theirs = list(first.record["conditions"]), list(second.record["conditions"])
+        alone = len(ours) == len(theirs) == 1  # named after what the user set, where that is what differs
+        for a, b in zip(ours, theirs, strict=True) if alone else ((each, each) for each in ours if each in theirs):
+            (last, x), (before, y) = second.final(b), first.final(a)
+            if x.size and y.size:
+                epoch = f"{last}" if last == before else f"{last} and {before}"
+                tests.append((first, second, a, b, epoch, paired(x, y)))
+    rows = []
+    for (first, second, a, b, epoch, found), p in zip(tests, holm([test[-1].p for test in tests]), strict=True):
+        one, other = f"run {second.name()}", f"run {first.name()}"
+        name = a if a == b else f"{b} and {a}"
+        cells = _paired_cells(first.record["metric"], f"{one} minus {other}: {name}", epoch, found, p)
+        rows.append((*cells, _finding(found, p, one, other), _changes(first, second, a, b)))
+    caption = "Runs of one model with the same seed, data and replicas"
+    return Table(caption, (*PAIR_COLUMNS, "what differs"), tuple(rows), _tone)
+
+
+def _pairing(run):
+    record = run.record
+    data = record["data"].get("sha256") or run.number  # what has no hash is like nothing else
+    return record["model"], record["metric"], record["seed"], data, run.replicas
+
+
+def _changes(first, second, a, b):
+    names = dict.fromkeys([*first.record["parameters"], *second.record["parameters"]])
+    names |= dict.fromkeys([*first.record["conditions"][a], *second.record["conditions"][b]])
+    before = {name: _plain(first.setting(name, a)) for name in names}
+    after = {name: _plain(second.setting(name, b)) for name in names}
+    changed = [f"{name} {after[name]} (was {before[name]})" for name in names if after[name] != before[name]]
+    return ", ".join(changed) or "no parameter"
+
+
+def _paired_cells(metric, name, epoch, found, p):
+    scale, unit = (100, " points") if metric == "error" else (1, "")
+    text = f"{scale * found.difference:+.3g}" if found.n else NONE
+    if found.n > 1:
+        text += f" ({scale * found.low:+.3g} to {scale * found.high:+.3g})"
+    tests = [NONE if np.isnan(value) else f"{value:.2g}" for value in (found.effect, found.p, p)]
+    return name, f"test {metric}", epoch, text + unit * bool(found.n), *tests, str(found.n)
+
+
+def _finding(found, p, a, b, claimed=False):
+    """Say which of two is lower; of a claim, that the first is, whether it holds."""
+    if found.n < 2:
+        return "too few pairs" if found.n else EMPTY
+    if not p < LEVEL:
+        return "identical" if found.low == found.high == 0 else ALIKE
+    if claimed:
+        return CLAIMED if found.difference < 0 else OPPOSITE
+    return f"{a if found.difference < 0 else b} lower"
+
+
+# Provenance
+
+
+def _provenance(run):
+    record, times = run.record, run.record["times"]
+    data, versions = record["data"], dict(record["versions"])
+    git = versions.pop("git", "not from a clone")
+    epochs = sum(np.sum(run.curves[key][0] > 0) for key in {c: (c, s) for c, s in run.curves}.values())
+    cost = f"{times['wall_s'] / epochs:.3g} s, all replicas together" if epochs else "no epoch yet"
+    changed = ", ".join(_with_unit(name, entry) for name, entry in _changed(run).items())
+    diverged = f": {record['reason']}" if record["status"] == "diverged" and "reason" in record else ""
+    rows = {
+        "status": record["status"] + diverged,
+        "model": record["model"],
+        "set by the user": changed or "nothing: defaults",
+        **{f"condition {name}": _settings(settings) for name, settings in record["conditions"].items()},
+        "seed": str(record["seed"]),
+        "data": f"{data['name']}: {data.get('train')} train, {data.get('test')} test; "
+        f"SHA-256 {str(data.get('sha256'))[:12]}",
+        "published in": "; ".join(dict.fromkeys(str(entry.get("source")) for entry in run.published)) or "nothing",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "git": f"{git}: changes that are not committed" if git.endswith("-dirty") else git,
+        "target": str(record.get("target")),
+        "host": _host(record.get("host") or {}),
+        "started": str(times.get("started")),
+        **({"taken up again": f"{len(record['resumed'])} times"} if record.get("resumed") else {}),
+        "wall time": f"{times['wall_s']:.1f} s",
+        "wall time an epoch": cost,
+    }
+    figures = sorted((run.folder / "figures").glob("*.png"))
+    shown = tuple((path, _shows(path.stem)) for path in figures)
+    return Section(f"Run {run.number}: {run.folder.name}", (), (Table("", (), tuple(rows.items())),), shown)
+
+
+def _changed(run):
+    return {name: entry for name, entry in run.record["parameters"].items() if entry["source"] == "set by the user"}
+
+
+def _settings(settings):
+    return ", ".join(f"{name} = {_plain(value)}" for name, value in settings.items()) or "as it is"
+
+
+def _with_unit(name, entry):
+    unit = entry.get("unit", "1")
+    return f"{name} = {_plain(entry['value'])}" + ("" if unit == "1" else f" {unit}")
+
+
+def _host(host):
+    threads = ", ".join(f"{name}={value}" for name, value in host.get("threads", {}).items())
+    facts = [f"{host.get('system')} {host.get('machine')}", f"{host.get('cores')} cores", threads]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _plain(value):
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shows(name):
+    """Return what a figure shows, from the function that draws it."""
+    return FIGURES[name].__doc__.splitlines()[0] if name in FIGURES else name.replace("_", " ")
+
+
+# The page
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --good: #187a3c; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --good: #6fd08c; --bad: #ff8a80; } }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; break-after: avoid; } tr { break-inside: avoid; }
+.wide { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; padding-bottom: .5rem; font-size: .87em; opacity: .8; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0; border-top: 1px solid var(--line); }
+thead th { border-top: 0; white-space: nowrap; } tbody th { font-weight: 600; white-space: nowrap; }
+.short { white-space: nowrap; }
+.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
+figure { display: inline-block; margin: 1rem 1rem 0 0; max-width: 34rem; vertical-align: top; break-inside: avoid; }
+img { max-width: 100%; background: #fff; } figcaption { font-size: .87em; opacity: .8; }
+@page { size: landscape; }
+@media print { body { max-width: none; margin: 0; font-size: 8.5pt; } .wide { overflow: visible; } }
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts, the first column of which heads its rows; ``tone`` says of a text whether it is good or bad."""
+
+    caption: str
+    columns: tuple
+    rows: tuple
+    tone: Callable = lambda text: ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with lines of text, tables, and figures as (path, what it shows)."""
+
+    title: str
+    lines: tuple = ()
+    tables: tuple = ()
+    figures: tuple = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`report` found, to be written as Markdown or HTML."""
+
+    title: str
+    sections: tuple
+
+    def markdown(self, beside="."):
+        """Return the report as Markdown; links to figures are relative to the folder ``beside``."""
+        parts = [f"# {_markdown(self.title)}"]
+        for section in self.sections:
+            parts += [f"## {_markdown(section.title)}", *map(_markdown, section.lines)]
+            for table in section.tables:
+                parts += [_markdown(table.caption)] * bool(table.caption) + [_markdown_table(table)]
+            for path, shows in section.figures:
+                link = quote(Path(os.path.relpath(path, beside)).as_posix())
+                parts.append(f"![{_markdown(shows)}]({link})")
+        return "\n\n".join(parts) + "\n"
+
+    def html(self):
+        """Return the report as one HTML page that needs nothing else: figures are inside it."""
+        parts = [f"<h1>{escape(self.title)}</h1>"]
+        for section in self.sections:
+            parts += [f"<h2>{escape(section.title)}</h2>", *(f"<p>{escape(line)}</p>" for line in section.lines)]
+            parts += map(_html_table, section.tables)
+            parts += [_html_figure(path, shows) for path, shows in section.figures]
+        head = (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(self.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        )
+        return head + "\n".join(parts) + "\n</body>\n</html>\n"
+
+
+def _markdown(text):
+    """Return a text in which nothing is taken for Markdown or HTML; words_with_underscores are words."""
+    text = escape(" ".join(str(text).split()), quote=False)
+    return re.sub(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
+
+
+def _markdown_table(table):
+    rows = [[_markdown(cell) for cell in row] for row in (table.columns or ("", ""), *table.rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"| {' | '.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))} |" for row in rows]
+    return "\n".join([lines[0], f"| {' | '.join('-' * w for w in widths)} |", *lines[1:]])
+
+
+def _html_table(table):
+    caption = f"<caption>{escape(table.caption)}</caption>\n" if table.caption else ""
+    columns = "".join(f'<th scope="col">{escape(each)}</th>' for each in table.columns)
+    head = f"<thead><tr>{columns}</tr></thead>\n" if columns else ""
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(first)}</th>{"".join(_html_cell(cell, table.tone(cell)) for cell in others)}</tr>'
+        for first, *others in table.rows
+    )
+    return f'<div class="wide"><table>\n{caption}{head}<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _html_cell(text, tone):
+    classes = " ".join(name for name in (tone, "short" if len(text) < 24 else "") if name)
+    return f'<td class="{classes}">{escape(text)}</td>' if classes else f"<td>{escape(text)}</td>"
+
+
+def _html_figure(path, shows):
+    try:
+        image = base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise ParameterError(f"{path}: cannot be read: {error.strerror}") from None
+    source = f"data:image/png;base64,{image}"
+    return f'<figure><img src="{source}" alt="{escape(shows)}"><figcaption>{escape(shows)}</figcaption></figure>'
