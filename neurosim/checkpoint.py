@@ -311,7 +311,13 @@ def _numbers(folder):
 
 def _first_line(header, size, digest):
     known = {"format": FORMAT, "neurosim": _version(), "sha256": digest, "bytes": size, "header": header}
-    return json.dumps(known, default=lambda value: value.tolist()).encode()
+    return json.dumps(known, default=_as_json).encode()
+
+
+def _as_json(value):
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise ParameterError(f"a checkpoint's header holds what JSON can, not a {type(value).__name__}: {value!r}")
 
 
 def _version():

@@ -352,7 +352,7 @@ def phases(run):
     traces = run.of_condition("traces.npz", condition)
     epochs, units = traces["measures/epochs"][0], traces["measures/angle_units"][0]
     pseudo = traces["measures/angle_pinv"][0]
-    length = run.record["conditions"][condition].get("phases", run.record["parameters"]["phases"]["value"])
+    length = run.record["parameters"]["phases"]["value"]
     borders = np.concatenate([[0], np.cumsum(length)])
     figure = _figure(run, 6.4, 5.2, "Learning in three artificial phases")
     above, below = figure.subplots(2, 1, sharex=True)

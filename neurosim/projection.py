@@ -423,6 +423,12 @@ class Projection(brian2.core.base.BrianObject):
             return self._weights
         return self._weights.reshape(len(self._weights), *self.layout.shape)
 
+    def copy_of_weights(self):
+        """Return the weights as a new array of the shape of ``w``; unlike a look at ``w``, it changes no rounding."""
+        if self._weights is None:
+            return self.w.copy()
+        return (self._weights * self._weights.dtype.type(self._scale)).reshape(len(self._weights), *self.layout.shape)
+
     @property
     def i(self):
         """Index of the source neuron of every synapse of a list."""

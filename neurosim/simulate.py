@@ -208,7 +208,7 @@ class _Session:
                 self.rows += _rows(name, epoch, circuit, self.experiment.metric)
                 keeper.curve.add(epoch)
                 last = epoch.number == epochs or not epoch.whole
-                self._write(name, circuit, keeper.curve, epoch, hurry=last)
+                wrote = self._write(name, circuit, keeper.curve, epoch, hurry=last)
                 run.log(
                     f"{name}, epoch {epoch.number}{'' if epoch.whole else ' (cut short)'}: train "
                     f"{self.experiment.metric} {epoch.train_error.mean():.4g}, test {epoch.test_error.mean():.4g}"
@@ -217,7 +217,7 @@ class _Session:
                 progress = {"condition": name, "epoch": max(0, whole_epochs)}
                 if not epoch.whole:
                     run.set_status("interrupted", progress=progress)
-                elif last or time.monotonic() - run.written > WRITE_EVERY:
+                elif wrote:
                     run.set_status("running", progress=progress)
                 if epoch.whole:
                     keeper.after(epoch.number, last)
@@ -234,21 +234,22 @@ class _Session:
         return call
 
     def _write(self, name, circuit, curve, epoch, hurry):
-        """Write what there is, if it is time or the last chance."""
+        """Write what there is, if it is time or the last chance; return whether it was."""
         run = self.run
         if not hurry and time.monotonic() - run.written < WRITE_EVERY:
-            return
+            return False
         run.write_metrics(self.rows)
         run.write_json("summary.json", summarise(self.experiment, self.data, self.rows))
         traces, weights = _arrays(name, circuit, curve, epoch.confusion)
         run.write_arrays("traces.npz", self.traces | traces)
         run.write_arrays("weights.npz", self.weights | weights)
         run.written = time.monotonic()
+        return True
 
     def _finish(self, name, circuit, curve):
         traces, weights = _arrays(name, circuit, curve, curve.confusion)
         self.traces |= {key: (np.array(value), unit) for key, (value, unit) in traces.items()}
-        self.weights |= {key: (np.array(value), unit) for key, (value, unit) in weights.items()}
+        self.weights |= weights
 
 
 class _Curve:
@@ -417,7 +418,7 @@ def _arrays(condition, circuit, curve, confusion):
     if confusion is not None:
         traces["confusion"] = (confusion, "1")
     traces["steps"] = (np.array(circuit.presentation.steps), "1")
-    weights = {name: (p.w, str(p.unit)) for name, p in circuit.projections.items()}
+    weights = {name: (p.copy_of_weights(), str(p.unit)) for name, p in circuit.projections.items()}
     return tuple({f"{condition}/{name}": value for name, value in each.items()} for each in (traces, weights))
 
 

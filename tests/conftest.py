@@ -133,7 +133,7 @@ def tiny_data():
 @pytest.fixture
 def lillicrap():
     """Return a builder of the spiking network of Lillicrap et al. 2016, 5-4-3-4 neurons unless told otherwise."""
-    from neurosim_models.lillicrap_2016 import SPIKING, build
+    from neurosim_models.lillicrap_2016.spiking import SPIKING, build
 
     def make(data, seed=1, **settings):
         values = {name: parameter.value for name, parameter in SPIKING.parameters_for("mnist").items()}

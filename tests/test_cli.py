@@ -127,7 +127,7 @@ def test_list_names_every_experiment_with_its_paper_published_number_data_and_ti
     lines = out.splitlines()
     start = lines.index(MODEL)
     entry = "\n".join(lines[start : start + 3 + len(SPIKING.presets)])
-    for words in (PAPER, SPIKING.title, SPIKING.published.text, SPIKING.published.data):
+    for words in (PAPER, SPIKING.title, *(words for each in SPIKING.published for words in (each.text, each.data))):
         assert words in entry
     for name, preset in SPIKING.presets.items():
         assert re.search(rf"--data {name} .*{preset.duration}", entry)
@@ -178,7 +178,7 @@ def test_run_says_where_it_is_kept_its_error_beside_the_papers_and_its_figures(f
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if not line.startswith("figure"))
     assert lines["run"] == f"{folder}/"
     for split in ("train", "test"):
-        final = summary["final"][split]
+        final = summary["final"]["feedback_alignment"][split]
         assert lines[split].startswith(f"error {100 * final['mean']:.2f} %")
         assert f"{100 * final['low']:.2f} to {100 * final['high']:.2f} %, 2 replicas" in lines[split]
     assert "1.8 %" in lines["paper"] and "MNIST" in lines["paper"] and "another data set" in lines["paper"]

@@ -29,15 +29,16 @@ HELD = NeuronType(EQUATIONS, spike="s")
 RESTLESS = NeuronType(EQUATIONS, update="m = m\ns = s", spike="s")
 FREE, NUDGED, EXAMPLES = 4, 2, 3  # steps of the two phases, presentations
 STEPS = EXAMPLES * (FREE + NUDGED)
-DELIVERS = (
+COUNTED = (
     "product", "product_transposed", "deliver_rows", "deliver_dense", "deliver_list", "deliver_list_backwards",
+    "gather_patches", "outer_product", "learn_rows", "learn_dense",
 )  # fmt: skip
 ONCE = "delivered once while its input and the weights hold still"
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Count the calls of what delivers: ours by name, those made from a text as "text"."""
+    """Count the calls of what delivers and learns: ours by name, those made from a text as "text"."""
     counted = Counter()
 
     def count(name, function):
@@ -47,7 +48,7 @@ def calls(monkeypatch):
 
         return counting
 
-    for name in DELIVERS:
+    for name in COUNTED:
         home = blas if hasattr(blas, name) else kernels
         monkeypatch.setattr(home, name, count(name, getattr(home, name)))
     monkeypatch.setattr(Compiled, "__call__", count("text", Compiled.__call__))
@@ -273,6 +274,38 @@ def test_sum_of_several_projections_of_which_some_hold_still(places):
                NetworkOperation(before, clock=h.clock, when="start", order=8)]  # fmt: skip
     Network(h, *(o for net in nets for o in (net.x, net.p, net.shown)), *objects).run(nets[0].shown.remaining)
     np.testing.assert_allclose(seen, expected, atol=1e-12)
+
+
+TIRING = "w += 0.1 * m_pre * m_post - 0.01 * w**3"
+FORGETFUL = "trace : 1\ntrace += m_pre * m_post - 0.1 * trace\nw += 0.1 * trace"
+LEARNS = {
+    "product": dict(rule=HEBB),
+    "spikes": dict(rule="w += 0.1 * s_pre * m_post", transmit="drive_post = w * s_pre"),
+    "bounds": dict(rule=HEBB, bounds=(-5, 5)),
+    "power of the weights": dict(rule=TIRING),
+    "variable of the synapse": dict(rule=FORGETFUL),
+    "mask": dict(rule=HEBB, connectivity=Masked(np.random.default_rng(0).random((6, 4)) < 0.5)),
+    "list": dict(rule=HEBB, connectivity=Masked(np.random.default_rng(0).random((6, 4)) < 0.5, store="list")),
+    "convolution": dict(rule=HEBB, connectivity=Convolution((6, 1, 1), (3, 1), 1), weights=(3, 1, 1, 1)),
+    "transformed": dict(rule=HEBB, transmit="drive_post = cos(w) * m_pre"),
+    "synapse by synapse": dict(rule=HEBB, transmit="drive_post = tanh(w * m_pre)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("plan", LEARNS)
+def test_replicas_share_every_call(plan, lanes, calls):
+    """Forwards, learning and backwards: of small networks the calls take most of the time, and 20 cost as one."""
+
+    def count(replicas):
+        calls.clear()
+        net = build(RESTLESS, lanes=lanes, replicas=replicas, **LEARNS[plan])
+        back = Population(6, HELD, order=2, lanes=lanes, replicas=replicas, dtype=np.float64)
+        net.objects += [back, Projection(net.h, back, "drive_post = w * v_pre", connectivity=Transposed(net.p))]
+        run(net)
+        return dict(calls)
+
+    assert count(1) == count(5) and sum(calls.values()) >= 3 * STEPS
 
 
 @pytest.mark.parametrize("rule", [None, HEBB])

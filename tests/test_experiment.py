@@ -135,8 +135,9 @@ def experiment():
         "mnist": Preset({"epochs": (20, "ours")}, 784, "1 min"),
     }
     return Experiment(
-        "toy", "a toy", parameters, presets, build=None, published=Published(0.1, "10 %", "MNIST", "Fig. 1")
-    )
+        "toy", "a toy", parameters, presets, build=None, conditions={"only": {}},
+        published=(Published(0.1, "10 %", "MNIST", "Fig. 1"),),
+    )  # fmt: skip
 
 
 def test_defaults_come_from_the_parameters_then_the_preset_then_the_user(experiment):

@@ -210,15 +210,15 @@ def test_stacks_on_threads_equal_a_loop_over_replicas(precision, size, parts, mo
 
 
 def test_stack_large_enough_wakes_the_threads_and_is_the_same_every_time(monkeypatch):
-    asked = []
-    own = blas._threads
+    asked, quietened, own, quieten = [], [], blas._threads, blas.one_thread
     monkeypatch.setattr(blas, "_threads", lambda *given: asked.append(own(*given)) or asked[-1])
+    monkeypatch.setattr(blas, "one_thread", lambda: quietened.append(1) or quieten())
     draw = np.random.default_rng(0)
     a, w = draw.normal(size=(6, 40, 210)), draw.normal(size=(6, 210, 200))
     found = [np.full((6, 40, 200), np.nan) for _ in range(3)]
     for out in found:
         blas.product(a, w, out)
-    assert a.size * 200 > blas.THREADS_FROM and asked == 3 * [numba.get_num_threads()]
+    assert a.size * 200 > blas.THREADS_FROM and asked == 3 * [numba.get_num_threads()] and len(quietened) == 3
     np.testing.assert_allclose(found[0], np.einsum("rli,rij->rlj", a, w), rtol=0, atol=1e-12)
     assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
 
@@ -242,7 +242,7 @@ def test_threads_of_blas_are_asked_for_once_for_all_replicas_and_not_for_small_p
     assert len(entered) == quietened and (lanes * 30 * 20 > blas.SMALL) == quietened
 
 
-@pytest.mark.parametrize("wrong", ["inner", "outer", "replicas", "precision", "order", "rows that are one"])
+@pytest.mark.parametrize("wrong", ["inner", "outer", "replicas", "precision", "order", "gaps", "rows that are one"])
 def test_small_product_refuses_what_gemm_would_take_without_a_word(wrong):
     """It sees addresses and strides only."""
     a, b, out = np.ones((3, 2, 4)), np.ones((3, 4, 5)), np.zeros((3, 2, 5))
@@ -252,6 +252,7 @@ def test_small_product_refuses_what_gemm_would_take_without_a_word(wrong):
         "replicas": (a[:2], b, out),
         "precision": (a.astype(np.float32), b, out),
         "order": (a, b, np.zeros((3, 5, 2)).transpose(0, 2, 1)),
+        "gaps": (np.ones((3, 2, 8))[:, :, ::2], b, out),
         "rows that are one": (np.broadcast_to(a[:, :1], a.shape), b, out),
     }[wrong]
     with pytest.raises(ValueError, match="shapes" if wrong in ("inner", "outer", "replicas") else "C order"):

@@ -133,15 +133,16 @@ def test_learning_curve_shows_the_papers_number_beside_its_own_data(run, tmp_pat
     record = run.record | {"data": run.record["data"] | {"name": "mnist"}}
     (copy / "run.json").write_text(json.dumps(record))
     (ax,) = FIGURES["learning"](Run.open(copy)).axes
-    line = named(ax)[f"paper: {SPIKING.published.text}"]
-    assert set(line.get_ydata()) == {100 * SPIKING.published.value}
+    (published,) = SPIKING.published
+    line = named(ax)[f"paper: {published.text}"]
+    assert set(line.get_ydata()) == {100 * published.value}
     low, high = ax.get_ylim()
     assert low < 1.8 < high
 
 
 def test_alignment_is_the_mean_angle_of_each_layer_over_replicas(run):
     (ax,) = FIGURES["alignment"](run).axes
-    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    traces = {name: array for name, (array, _) in run.of_condition("traces.npz").items()}
     lines = named(ax)
     assert list(lines) == ["into h1", "into h2"]
     for k, line in enumerate(lines.values()):
@@ -163,7 +164,7 @@ def test_angles_above_ninety_degrees_stay_inside_the_figure(run, tmp_path):
 
 def test_raster_has_a_tick_for_every_spike_of_the_last_presentations(run):
     figure = FIGURES["raster"](run)
-    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    traces = {name: array for name, (array, _) in run.of_condition("traces.npz").items()}
     shown = slice(-6 * STEPS, None)
     axes = {ax.get_ylabel().replace("\n", "_"): ax for ax in described(figure)}
     assert list(axes) == ["y", "h2", "h1", "x", "error", "feedback_h2", "feedback_h1"]
@@ -193,7 +194,7 @@ def test_time_has_no_hole_where_a_test_came_between_recorded_presentations(tmp_p
 
 def test_potential_and_modulator_are_those_of_one_neuron_early_and_late(run):
     axes = np.array(described(FIGURES["psp_and_modulator"](run))).reshape(2, 2)
-    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    traces = {name: array for name, (array, _) in run.of_condition("traces.npz").items()}
     units = set()
     for (above, below), window in zip(axes.T, ("first", "last"), strict=True):
         time = 1e3 * (traces[f"{window}/time"] - traces[f"{window}/time"][0])

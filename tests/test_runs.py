@@ -25,8 +25,8 @@ ARRAYS = {
     "none": (np.zeros((0, 2)), "degree"),
 }
 ROWS = [
-    {"epoch": 1, "replica": 0, "split": "train", "error": 0.1, "angle_h1": 91.5},
-    {"epoch": 1, "replica": 0, "split": "test", "error": 1 / 3, "angle_h1": float("nan")},
+    {"condition": "a", "epoch": 1, "replica": 0, "split": "train", "error": 0.1, "angle_h1": 91.5},
+    {"condition": "a", "epoch": 1, "replica": 0, "split": "test", "error": 1 / 3, "angle_h1": float("nan")},
 ]
 
 
@@ -92,9 +92,9 @@ def test_metrics_come_back_to_the_last_digit(run):
     assert list(found) == list(ROWS[0])
     for name in ("epoch", "replica", "error", "angle_h1"):
         np.testing.assert_array_equal(found[name], [row[name] for row in ROWS])
-    assert list(found["split"]) == ["train", "test"]
+    assert list(found["split"]) == ["train", "test"] and list(found["condition"]) == ["a", "a"]
     lines = (run.folder / "metrics.csv").read_text().splitlines()
-    assert lines[0] == "epoch,replica,split,error,angle_h1" and lines[2].endswith(",")
+    assert lines[0] == "condition,epoch,replica,split,error,angle_h1" and lines[2].endswith(",")
 
 
 def test_json_takes_numpy_numbers_and_arrays(run):
@@ -207,7 +207,7 @@ from neurosim import data
 from neurosim.simulate import simulate
 from neurosim_models.lillicrap_2016 import SPIKING
 
-def tell(phase, epoch, readout):
+def tell(condition, phase, epoch, readout):
     if epoch == 2:  # from now on a file that grows beyond 4 kB costs the process its life, in the middle of it
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         logging.getLogger("brian2").handlers.clear()  # brian2's own log is such a file
@@ -227,11 +227,11 @@ def test_killed_run_leaves_whole_files_only_and_can_be_plotted(tmp_path, capsys)
     ended = subprocess.run(code, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGXFSZ, ended.stderr
     run = Run.open(folder)
-    assert (run.record["status"], run.record["progress"]) == ("running", 1)
+    assert (run.record["status"], run.record["progress"]) == ("running", {"condition": "feedback_alignment", "epoch": 1})
     metrics = run.metrics()
     assert metrics["epoch"].tolist() in ([1] * 4, [1] * 4 + [2] * 4) and np.isfinite(metrics["error"]).all()
-    assert json.loads((folder / "summary.json").read_text())["final"]["test"]["n"] == 2
-    assert run.arrays("traces.npz")["first/time"][0].size == 50, "the first epoch's: ten presentations of five steps"
+    assert json.loads((folder / "summary.json").read_text())["final"]["feedback_alignment"]["test"]["n"] == 2
+    assert run.of_condition("traces.npz")["first/time"][0].size == 50, "the first epoch's: ten presentations of five steps"
     assert all(np.isfinite(array).all() for array, _ in run.arrays("weights.npz").values())
     half = [path for path in folder.iterdir() if path.is_file() and path.name not in FILES]
     assert all(path.name.startswith(".") and path.stat().st_size <= 4096 for path in half) and len(half) == 1

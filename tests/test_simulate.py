@@ -20,7 +20,7 @@ from neurosim.runs import FILES, Run
 from neurosim.simulate import simulate
 from neurosim_models.lillicrap_2016 import SPIKING
 
-MODEL = "lillicrap_2016.spiking"
+MODEL, CONDITION = "lillicrap_2016.spiking", "feedback_alignment"
 SETTINGS = {"hidden": "20,15", "output": "10", "epochs": "2", "replicas": "3", "lanes": "5", "steps": "4"}
 EPOCHS, REPLICAS, LANES, STEPS, LIMIT, TEST = 2, 3, 5, 4, 102, 360
 WHOLE = LIMIT // LANES * LANES  # examples of an epoch: those of the incomplete last group are left out
@@ -84,6 +84,7 @@ def test_seed_data_versions_target_host_times_and_status_are_kept(run):
     assert (record["model"], record["seed"], record["target"], record["status"]) == (MODEL, 5, "numpy", "finished")
     assert record["data"] == {
         "name": "digits", "source": used.source, "sha256": used.sha256, "train": LIMIT, "test": TEST,
+        "asked": {"data": "digits"},
     }  # fmt: skip
     versions = record["versions"]
     found = (versions["brian2"], versions["numpy"], versions["scipy"])
@@ -93,22 +94,23 @@ def test_seed_data_versions_target_host_times_and_status_are_kept(run):
     assert started <= ended
     assert 0 < record["times"]["first_presentation_s"]
     assert abs((ended - started).total_seconds() - record["times"]["wall_s"]) < 2
-    assert record["published"]["text"] == SPIKING.published.text
+    assert [each["text"] for each in record["published"]] == [each.text for each in SPIKING.published]
+    assert (record["metric"], record["conditions"]) == ("error", {CONDITION: {}})
 
 
 def test_run_holds_the_files_that_it_promises_and_no_others(run):
     assert {path.name for path in run.folder.iterdir() if path.is_file()} == set(FILES)
     log = (run.folder / "log.txt").read_text().splitlines()
-    assert [re.search(r"epoch (\d+): train error ([\d.]+), test error ([\d.]+)", line)[1] for line in log[1:]] == [
-        "1", "2",
-    ]  # fmt: skip
+    told = re.compile(rf"{CONDITION}, epoch (\d+): train error ([\d.]+), test ([\d.]+)$")
+    assert [told.search(line)[1] for line in log[1:]] == ["1", "2"]
 
 
 # metrics.csv and summary.json
 
 
 def test_metrics_have_one_row_for_each_epoch_replica_and_split(rows):
-    assert list(rows[0]) == ["epoch", "replica", "split", "examples", "error", "angle_h1", "angle_h2"]
+    columns = ["condition", "epoch", "replica", "split", "examples", "error", "angle_h1", "angle_h2"]
+    assert list(rows[0]) == columns and {row["condition"] for row in rows} == {CONDITION}
     expected = [(str(e), str(r), s) for e in (1, 2) for r in range(REPLICAS) for s in ("train", "test")]
     assert [(row["epoch"], row["replica"], row["split"]) for row in rows] == expected
     for row in rows:
@@ -123,18 +125,19 @@ def test_summary_is_mean_and_t_interval_of_the_last_epochs_errors(run, rows):
     summary = strict(run.folder / "summary.json")
     for split in ("train", "test"):
         errors = [float(row["error"]) for row in rows if row["split"] == split and row["epoch"] == str(EPOCHS)]
-        final = summary["final"][split]
+        final = summary["final"][CONDITION][split]
         half = stats.t.ppf(0.975, REPLICAS - 1) * np.std(errors, ddof=1) / np.sqrt(REPLICAS)
         mean = sum(errors) / REPLICAS
         assert (final["epoch"], final["n"], final["error"]) == (EPOCHS, REPLICAS, errors)
         assert [final["mean"], final["low"], final["high"]] == pytest.approx([mean, mean - half, mean + half])
-    assert summary["published"]["value"] == SPIKING.published.value
-    assert summary["published"]["same_data"] is False
+    assert summary["metric"] == "error"
+    assert [each["value"] for each in summary["published"]] == [each.value for each in SPIKING.published]
+    assert all(each["same_data"] is False for each in summary["published"])
 
 
 def test_summary_of_one_replica_is_json_without_an_interval(tmp_path):
     run = carry_out(tmp_path / "run", {**TINY, "replicas": "1"})
-    final = strict(run.folder / "summary.json")["final"]["test"]
+    final = strict(run.folder / "summary.json")["final"][CONDITION]["test"]
     assert final["n"] == 1 and final["mean"] == final["error"][0]
     assert final.get("low") is None and final.get("high") is None
 
@@ -148,14 +151,15 @@ def test_every_array_is_numbers_or_text_with_its_unit(run):
             units = {name for name in stored if name.startswith("unit of ")}
             assert units == {f"unit of {name}" for name in stored if name not in units}
             assert all(stored[name].dtype.kind in "fiuU" for name in stored)
-    units = {name: unit for name, (_, unit) in run.arrays("traces.npz").items()}
+        assert all(name.removeprefix("unit of ").startswith(f"{CONDITION}/") for name in stored)
+    units = {name: unit for name, (_, unit) in run.of_condition("traces.npz").items()}
     assert units["first/time"] == units["last/time"] == "s"
     assert units["angles/angle"] == "degree"
     assert {units[name] for name in units if name.endswith((".s", ".v", ".m"))} == {"1"}
 
 
 def test_weights_have_the_shapes_of_the_network(run):
-    weights = run.arrays("weights.npz")
+    weights = run.of_condition("weights.npz")
     sizes = {"x": 64 * 4, "h1": 20, "h2": 15, "y": 10}
     forward = zip(("x", "h1", "h2"), ("h1", "h2", "y"), strict=True)
     shapes = {f"W_{here}": (REPLICAS, sizes[below], sizes[here]) for below, here in forward}
@@ -170,7 +174,7 @@ def test_weights_have_the_shapes_of_the_network(run):
 def test_learning_changes_forward_weights_and_nothing_else(run, tmp_path):
     """With eta = gamma = 0 the weights are those of the seed; feedback B is the same with learning and without."""
     frozen = carry_out(tmp_path / "run", {**SETTINGS, "eta": "0", "gamma": "0", "epochs": "1"}, seed=5, limit=LIMIT)
-    before, after = frozen.arrays("weights.npz"), run.arrays("weights.npz")
+    before, after = frozen.of_condition("weights.npz"), run.of_condition("weights.npz")
     for name, (array, _) in before.items():
         assert np.array_equal(array, after[name][0]) == name.startswith("B_")
         width = SPIKING.parameters_for("digits")["b_width" if name.startswith("B_") else "w_width"].value
@@ -184,13 +188,13 @@ def test_testing_teaches_nothing(tmp_path):
     for n in (10, 360):
         some = dataclasses.replace(digits, test_images=digits.test_images[:n], test_labels=digits.test_labels[:n])
         run = simulate(MODEL, SPIKING, some, SPIKING.resolve("digits", TINY), 1, tmp_path / str(n))
-        found.append({name: array for name, (array, _) in run.arrays("weights.npz").items()})
+        found.append({name: array for name, (array, _) in run.of_condition("weights.npz").items()})
     for name, array in found[0].items():
         np.testing.assert_array_equal(array, found[1][name], err_msg=name)
 
 
 def test_windows_hold_the_first_and_the_last_presentations_step_by_step(run):
-    traces, dt, kept = {name: array for name, (array, _) in run.arrays("traces.npz").items()}, 0.002, 12
+    traces, dt, kept = {name: array for name, (array, _) in run.of_condition("traces.npz").items()}, 0.002, 12
     assert traces["steps"] == STEPS
     an_epoch = WHOLE // LANES + TEST // LANES  # presentations; those of the test are not recorded
     last = an_epoch * (EPOCHS - 1) + WHOLE // LANES - kept
@@ -210,7 +214,7 @@ def test_windows_hold_the_first_and_the_last_presentations_step_by_step(run):
 def test_input_spikes_only_where_the_image_has_ink(run):
     """An input neuron's spike probability is 0.95 times its pixel: none at 0, and 0.95 x on average."""
     images = data.load("digits").limit(LIMIT).train_images
-    spikes, shown = (run.arrays("traces.npz")[f"last/{name}"][0] for name in ("x.s", "shown"))
+    spikes, shown = (run.of_condition("traces.npz")[f"last/{name}"][0] for name in ("x.s", "shown"))
     units = np.linspace(0, 64 * 4 - 1, 40).astype(int)
     pixels = images[shown][:, units // 4]
     assert not spikes[pixels == 0].any()
@@ -219,7 +223,7 @@ def test_input_spikes_only_where_the_image_has_ink(run):
 
 
 def test_confusion_counts_the_test_examples_and_gives_the_error(run, rows):
-    confusion = run.arrays("traces.npz")["confusion"][0]
+    confusion = run.of_condition("traces.npz")["confusion"][0]
     labels = np.bincount(data.load("digits").test_labels, minlength=10)
     assert confusion.shape == (REPLICAS, 10, 10)
     np.testing.assert_array_equal(confusion.sum(axis=2), np.tile(labels, (REPLICAS, 1)))
@@ -228,7 +232,7 @@ def test_confusion_counts_the_test_examples_and_gives_the_error(run, rows):
 
 
 def test_angles_are_kept_along_the_way(run, rows):
-    traces = {name: array for name, (array, _) in run.arrays("traces.npz").items()}
+    traces = {name: array for name, (array, _) in run.of_condition("traces.npz").items()}
     at, angles = traces["angles/examples"], traces["angles/angle"]
     assert angles.shape == (len(at), 2, REPLICAS) and traces["angles/layers"].tolist() == ["h1", "h2"]
     assert (np.diff(at) > 0).all() and (at % LANES == 0).all() and WHOLE < at[-1] <= EPOCHS * WHOLE
@@ -240,7 +244,7 @@ def test_angles_are_kept_along_the_way(run, rows):
 
 
 def results(run):
-    arrays = {file: run.arrays(file) for file in ("weights.npz", "traces.npz")}
+    arrays = {file: run.of_condition(file) for file in ("weights.npz", "traces.npz")}
     flat = {f"{file}: {name}": array for file, found in arrays.items() for name, (array, _) in found.items()}
     return (run.folder / "metrics.csv").read_bytes(), flat
 
@@ -266,7 +270,7 @@ def test_limit_uses_the_first_examples_only(tmp_path):
     used = data.load("digits").limit(12)
     assert (run.record["data"]["train"], run.record["data"]["sha256"]) == (12, used.sha256)
     for window in ("first", "last"):
-        shown = run.arrays("traces.npz")[f"{window}/shown"][0][::5]
+        shown = run.of_condition("traces.npz")[f"{window}/shown"][0][::5]
         assert sorted(shown) == list(range(12))
 
 
@@ -276,7 +280,7 @@ def test_limit_uses_the_first_examples_only(tmp_path):
 def presentations_told(seen, then):
     """Return a `tell` that lists (phase, epoch) and calls then(readout) after the k-th presentation of an epoch."""
 
-    def tell(phase, epoch, readout):
+    def tell(condition, phase, epoch, readout):
         seen.append((phase, epoch))
         if action := then.get((phase, epoch, seen.count((phase, epoch)))):
             action(readout)
@@ -308,7 +312,7 @@ def test_divergence_stops_at_once_and_keeps_what_there_is(tmp_path):
     assert metrics["examples"].tolist() == [100] * 4 + [130] * 4
     late_tests = (metrics["epoch"] == 2) & (metrics["split"] == "test")
     assert np.array_equal(np.isnan(metrics["error"]), late_tests)
-    final = strict(run.folder / "summary.json")["final"]
+    final = strict(run.folder / "summary.json")["final"][CONDITION]
     assert (final["train"]["epoch"], final["test"]["epoch"]) == (2, 1)
     assert str(error.value) in (run.folder / "log.txt").read_text()
 
@@ -392,7 +396,7 @@ def test_disk_that_fills_up_in_the_second_epoch_keeps_the_first(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     run = Run.open(tmp_path / "run")
-    assert run.arrays("traces.npz")["confusion"][0].sum() == 2 * TEST
+    assert run.of_condition("traces.npz")["confusion"][0].sum() == 2 * TEST
     assert all(np.isfinite(array).all() for array, _ in run.arrays("weights.npz").values())
     assert set(run.metrics()["epoch"]) in ({1}, {1, 2})
     assert {path.name for path in run.folder.iterdir() if path.is_file()} == set(FILES)

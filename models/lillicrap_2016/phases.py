@@ -18,14 +18,20 @@ from neurosim.tasks import FunctionTask
 from neurosim_models.lillicrap_2016 import rates
 from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW
 
+PHASED, TOGETHER = "phases", "together"
 METHODS = "Methods, 'Quadratic function approximation'"
 
 PARAMETERS = (
     *rates.parameters(
-        METHODS, (ALIGNMENT, BACKPROP, SHALLOW, PERTURBATION), eta=1e-4, hidden=(1000,), w_width=0.01, b_width=0.5,
-        sources={"eta": "ours", "w_width": "ours", "b_width": "ours"},
+        METHODS, (ALIGNMENT, BACKPROP, SHALLOW, PERTURBATION), eta=2e-5, hidden=(1000,), w_width=0.1, b_width=0.2,
+        sources={"eta": "ours: half of what diverges in the second phase with 100 lanes", "w_width": "ours, for W0 and its b", "b_width": "ours"},
     ),
-    Parameter("phases", (10, 10, 10), "ours", "epochs in which W0, W and W0 learn alone; 0 for both together", "epochs", low=0),
+    Parameter("w_out_width", 0.02, "ours", "half width of the uniform distribution of W and its b", low=0),
+    Parameter(
+        "schedule", PHASED, "Fig. 5", "what learns: W0, W and W0 alone in phases, or both together",
+        choices=(PHASED, TOGETHER),
+    ),
+    Parameter("phases", (15, 15, 15), "ours", "epochs in which W0, then W, then W0 learns alone", "epochs", low=1),
     Parameter("sigma", 0.1, "ours", "standard deviation of the perturbation", above=0),
     Parameter("x_width", 2.0, METHODS, "half width of the uniform distribution of x", above=0),
     Parameter("q_width", 0.5, METHODS, "half width of the uniform distribution of Q", above=0),
@@ -34,7 +40,6 @@ PARAMETERS = (
     Parameter("examples", 10000, "ours: an epoch is what lies between two tests", "examples an epoch", "examples", low=1),
     Parameter("tests", 1000, "ours", "test examples", "examples", low=2),
 )  # fmt: skip
-TOGETHER = (0,)
 
 
 def task(values, seed):
@@ -63,8 +68,8 @@ def build(values, data, seed):
             "angle_units": (lambda: angle(forward.w, np.swapaxes(feedback.w, 1, 2)), "degree"),
             "angle_pinv": (lambda: _to_pseudoinverse(forward.w, feedback.w), "degree"),
         }
-    borders = np.cumsum(values["phases"])
-    if borders[-1]:
+    if values["schedule"] == PHASED:
+        borders = np.cumsum(values["phases"])
 
         def schedule(epoch):
             phase = int(np.searchsorted(borders, epoch))
@@ -90,7 +95,7 @@ PHASES = Experiment(
     parameters=PARAMETERS,
     presets={
         "quadratic": Preset(
-            values={"replicas": (3, "ours"), "epochs": (30, "ours: the sum of phases"), "lanes": (100, "ours")},
+            values={"replicas": (5, "ours"), "epochs": (45, "ours: the sum of phases"), "lanes": (100, "ours")},
             inputs=20,
             duration="1 min",
             task=task,
@@ -98,9 +103,9 @@ PHASES = Experiment(
     },
     build=build,
     conditions={
-        "in_phases": {"algorithm": ALIGNMENT, "phases": (10, 10, 10)},
-        "together": {"algorithm": ALIGNMENT, "phases": TOGETHER},
-        "backprop": {"algorithm": BACKPROP, "phases": TOGETHER},
+        "in_phases": {"algorithm": ALIGNMENT, "schedule": PHASED, "eta": 2e-5},
+        "together": {"algorithm": ALIGNMENT, "schedule": TOGETHER, "eta": 5e-5},
+        "backprop": {"algorithm": BACKPROP, "schedule": TOGETHER, "eta": 5e-5},
     },
     metric="nse",
     comparisons=(Comparison("together", "in_phases", "Fig. 5: the phases are artificial"),),

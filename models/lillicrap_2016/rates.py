@@ -4,6 +4,7 @@ Equations   v = r W + b    r = f(v)                     forward neurons, layer a
             e = target - y                              error neurons, beside the output neurons
             d = (e . f'(v_y)) W^T,  d = (d . f'(v)) W^T backprop, from layer to layer; '.' is elementwise
             d = e B,  d = d B                           feedback alignment: fixed random B, no slopes on the way
+            d = (e . f'(v_y)) B                         the same with the output's slope, see mnist
             dW_ij = eta r_i f'(v_j) d_j - gamma W_ij    for every example; for the output d = e
             dW_ij = eta (L - L_xi) xi_j / sigma^2 r_i   node perturbation of hidden layers: L = |e|^2 / 2 without and
                                                         L_xi with noise xi ~ N(0, sigma^2) added to their potentials
@@ -24,6 +25,7 @@ from neurosim.projection import Projection, Uniform
 from neurosim.recording import Guard, ModulatorAngle, Readout, SquaredError
 from neurosim.training import Circuit
 
+SLOPED = "error*slope"  # what B carries from the error neurons, where it is not the bare error
 BACKPROP, ALIGNMENT, SHALLOW, PERTURBATION = "backprop", "feedback_alignment", "shallow", "node_perturbation"
 
 FORWARD = "v_post = w * r_pre"
@@ -32,15 +34,15 @@ GUESS = "guess_post = r_pre"
 SLOPE = "slope_post = psi_pre"
 MODULATE = "m_post = d_pre"
 RANDOM_FEEDBACK = "d_post = w * d_pre"
-TRANSPOSED_FEEDBACK = "d_post = w * d_pre * slope_pre"
+SLOPED_FEEDBACK = "d_post = w * d_pre * slope_pre"
 PERTURB = "v_post = noise_pre\nkick_post = noise_pre"
 LOSS = "loss_post = 0.5 * d_pre**2"
 
 TEXTS = {
     "W, b transmit": FORWARD,
     "W, b rule": THREE_FACTORS,
-    "B transmit, feedback alignment": RANDOM_FEEDBACK,
-    "W read backwards, backprop: weight transport": TRANSPOSED_FEEDBACK,
+    "B transmit, feedback alignment": f"{RANDOM_FEEDBACK}    (mnist: as the next line)",
+    "W read backwards, backprop: weight transport": SLOPED_FEEDBACK,
     "output to error": f"{GUESS}, {SLOPE}",
     "feedback to hidden, error to output": MODULATE,
     "noise to hidden, node perturbation": PERTURB.replace("\n", ", "),
@@ -80,7 +82,7 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True, test
     ----------
     values : dict
         ``algorithm, hidden, eta, w_width, b_width, dt, lanes, replicas`` and, where the experiment has them, ``decay``,
-        ``density`` (of W into the output and of B), ``frozen`` (hidden layers from the input up that do not learn) and ``sigma``.
+        ``w_out_width`` (of W into the output), ``density`` (of that W and of B), ``signal`` (what B carries), ``frozen`` (hidden layers from the input up that do not learn) and ``sigma``.
     data : DataSet or FunctionTask
         Decides the numbers of inputs and outputs.
     seed : int
@@ -116,7 +118,7 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True, test
     objects = [x, *forward, error, shown]
 
     # Forward synapses: W, and b from a neuron that is always on.
-    start = Uniform(values["w_width"])
+    widths = [values["w_width"]] * (top - 1) + [values.get("w_out_width", values["w_width"])]
     seeds = lambda *key: np.random.SeedSequence(seed, spawn_key=key)  # noqa: E731
     density = values.get("density", 1.0)
     eta = {"eta": values["eta"], "decay": values.get("decay", 0.0)}
@@ -129,7 +131,7 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True, test
         objects += [critic, Projection(error, critic, LOSS, connectivity=Dense(), name="loss")]
     bias = Population(1, neurons.ON, order=0, name="bias", **shape) if biases else None
     objects += [bias] if biases else []
-    for k, (below, here) in enumerate(zip([x, *forward], forward, strict=False), start=1):
+    for k, (below, here, width) in enumerate(zip([x, *forward], forward, widths, strict=False), start=1):
         learns = not tester and (here is y or (algorithm != SHALLOW and k > values.get("frozen", 0)))
         rule = dict(rule=plain, namespace=eta) if learns else {}
         if learns and perturbs and here is not y:
@@ -141,7 +143,7 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True, test
         for kind, source in (("W", below), ("b", bias)) if biases else (("W", below),):
             name = f"{kind}_{here.name}"
             plastic[name] = Projection(
-                source, here, FORWARD, weights=start, seed=seeds(k, kind == "b"), name=name, **rule,
+                source, here, FORWARD, weights=Uniform(width), seed=seeds(k, kind == "b"), name=name, **rule,
                 **(sparse if kind == "W" else {}),
             )  # fmt: skip
             if perturbs and here is y:
@@ -162,11 +164,12 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True, test
         onward = plastic[f"W_{forward[k].name}"]
         if algorithm == BACKPROP:
             backward = Projection(
-                above, feedback, TRANSPOSED_FEEDBACK, connectivity=Transposed(onward), name=f"WT_{here.name}"
+                above, feedback, SLOPED_FEEDBACK, connectivity=Transposed(onward), name=f"WT_{here.name}"
             )
         else:
+            with_slope = above is error and values.get("signal") == SLOPED
             backward = fixed[f"B_{here.name}"] = Projection(
-                above, feedback, RANDOM_FEEDBACK, weights=Uniform(values["b_width"]), seed=seeds(k, 2),
+                above, feedback, SLOPED_FEEDBACK if with_slope else RANDOM_FEEDBACK, weights=Uniform(values["b_width"]), seed=seeds(k, 2),
                 connectivity=Random(density) if density < 1 and above is error else None, name=f"B_{here.name}",
             )  # fmt: skip
             paths = {here.name: (feedback, onward), **paths}

@@ -1,11 +1,13 @@
-"""Lanes are copies of the state that share the weights: many at once are as good as one after another."""
+"""Lanes are copies of the state that share the weights, replicas are networks: many at once are as good as one."""
 
 import numpy as np
 import pytest
 from brian2 import ms
 
 from neurosim import Population, Projection
+from neurosim.connectivity import AllToAllButSelf, Convolution, Masked, Transposed
 from neurosim.neurons import NeuronType
+from neurosim.plasticity import deliver, passover
 
 LEAKY = NeuronType(
     equations="""
@@ -101,3 +103,72 @@ def test_network_without_learning_has_the_same_firing_rates_in_any_number_of_lan
     # neighbouring steps share a tenth of the potential: allow the variance half more than that of independent draws
     assert (np.abs(p - q) < 5 * np.sqrt(1.5 * (p * (1 - p) + q * (1 - q)) / n)).all()
     assert np.ptp(p) > 0.2
+
+
+HEBB = "w += 0.2 * m_pre * psi_post * m_post"
+TRACE = "trace : 1\ntrace += m_pre * m_post - 0.1 * trace\nw += 0.1 * trace * psi_post"
+MASKS = np.random.default_rng(8).random((5, 5, 3)) < 0.6
+SAME = Convolution((5, 1, 1), (3, 1), 1, padding="same")
+WAYS = {
+    "product": dict(rule=HEBB),
+    "decay": dict(rule=HEBB + " - 0.01 * w"),
+    "spikes": dict(rule="w += 0.2 * s_pre * m_post", transmit="unread_post = w * s_pre"),
+    "bounds": dict(rule=HEBB, bounds=(-0.5, 0.5)),
+    "power of the weights": dict(rule=HEBB + " - 0.01 * w**3"),
+    "both": dict(rule=HEBB + " - 0.01 * w**3", bounds=(-0.5, 0.5)),
+    "product of the weights": dict(rule=HEBB + " - 0.01 * w * m_post * m_pre"),
+    "variable of the synapse": dict(rule=TRACE),
+    "masks": dict(rule=HEBB, connectivity=lambda r: Masked(MASKS[r])),
+    "masks and more": dict(rule=HEBB + " - 0.01 * w * m_post * m_pre", connectivity=lambda r: Masked(MASKS[r])),
+    "list": dict(rule=HEBB, connectivity=lambda r: Masked(MASKS[0], store="list"), shape=(5, MASKS[0].sum())),
+    "convolution": dict(rule=HEBB, connectivity=lambda r: Convolution((5, 1, 1), (3, 1), 1), shape=(5, 3, 1, 1, 1)),
+    "padded convolution": dict(rule=HEBB, connectivity=lambda r: SAME, shape=(5, 3, 1, 1, 1), n_post=5),
+    "pairs": dict(rule=HEBB, connectivity=lambda r: AllToAllButSelf(), shape=(5, 1), n_post=5),
+    "transformed": dict(rule=HEBB, transmit="unread_post = cos(w) * m_pre"),
+    "masks transformed": dict(
+        rule=HEBB, transmit="unread_post = cos(w) * m_pre", connectivity=lambda r: Masked(MASKS[r])
+    ),
+    "factor of the target": dict(rule=HEBB, transmit="unread_post = w * m_pre * psi_post"),
+}
+SIZED = {way for way, settings in WAYS.items() if "connectivity" in settings}
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize(
+    ("way", "n_pre"), [*((way, 5) for way in WAYS), *((way, 37) for way in WAYS if way not in SIZED)]
+)
+def test_each_replica_goes_the_way_that_it_goes_alone(way, n_pre, lanes, given, play, every_step, monkeypatch):
+    """What is sent, learned and sent back.
+
+    Together in tiles of 16 rows, which hold three replicas of 5 neurons, or parts of one of 37; alone in a single tile.
+    """
+    settings = {"transmit": "unread_post = w * m_pre", "connectivity": lambda r: None, "n_post": 3} | WAYS[way]
+    n_post, transmit = settings.pop("n_post"), settings.pop("transmit")
+    connectivity, shape = settings.pop("connectivity"), settings.pop("shape", (5, n_pre, n_post))
+    draw = np.random.default_rng(9)
+    spikes, inputs = draw.integers(0, 2, (STEPS, 5, lanes, n_pre)), draw.normal(size=(STEPS, 5, lanes, n_pre))
+    signals, weights = draw.normal(size=(STEPS, 5, lanes, n_post)), draw.uniform(-0.5, 0.5, shape)
+    fixed = draw.normal(size=(5, n_pre, n_post))
+
+    def simulate(r):
+        size = dict(replicas=len(weights[r]), lanes=lanes, dtype=np.float64)
+        x, z = given(n_pre, **size), given(n_pre, order=2, **size)
+        h = Population(n_post, LEAKY, order=1, namespace={"tau": 0.2 * ms}, **size)
+        drive = Projection(x, h, "drive_post = w * s_pre", weights=fixed[r])
+        learns = Projection(x, h, transmit, weights=weights[r], connectivity=connectivity(r), **settings)
+        back = Projection(h, z, "m_post = w * v_pre", connectivity=Transposed(learns))
+        look, seen = every_step(x.clock, lambda: np.concatenate([h.view("unread"), h.view("v"), z.view("m")], axis=2))
+        before = learns.matrix()
+        objects = [x, h, z, drive, learns, back, look]
+        play(objects, [(x, "s", spikes[:, r]), (x, "m", inputs[:, r]), (h, "m", signals[:, r])])
+        return np.array(seen), learns.matrix(), before
+
+    with monkeypatch.context() as small:
+        for module, name in ((deliver, "SCRATCH"), (passover, "SCRATCH"), (passover, "TILE")):
+            small.setattr(module, name, 1)
+        together, learned, _ = simulate(slice(0, 5))
+    for r in range(5):
+        alone, w, before = simulate(slice(r, r + 1))
+        np.testing.assert_allclose(together[:, r : r + 1], alone, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(learned[r], w[0], rtol=0, atol=1e-12)
+        assert np.abs(w - before).max() > 0.01 and (np.abs(alone).max(axis=(0, 1, 2)) > 0).mean() > 0.8
