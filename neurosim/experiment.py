@@ -158,7 +158,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Expect:
-    """What a condition must give with the defaults for a data set: a final mean of at most ``most``, at least ``least``."""
+    """What a condition must give with the defaults for a data set: a final mean within ``least`` and ``most``."""
 
     most: float | None
     note: str
@@ -305,9 +305,8 @@ class Experiment:
         }
         for name in names or ():
             if name not in fitting:
-                raise ParameterError(
-                    f"--conditions: '{name}' sets {_pairs(self.conditions[name])}, --set says otherwise"
-                )
+                own = _pairs(self.conditions[name])
+                raise ParameterError(f"--conditions: '{name}' sets {own}, --set says otherwise")
         if names:
             return {name: fitting[name] for name in dict.fromkeys(names)}
         varied = {each for own in self.conditions.values() for each in own}

@@ -151,7 +151,10 @@ def learning(run):
     if several:
         shown = [(name, "test", _words(name), f"C{k}") for k, name in enumerate(conditions)]
     else:
-        shown = [(conditions[0], *rest) for rest in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0"))]
+        shown = [
+            (conditions[0], *rest)
+            for rest in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0"))
+        ]
     by_examples = run.record["metric"] == "nse"
     for condition, split, words, color in shown:
         x, values = _over_epochs(run, metrics, condition, split, "examples" if by_examples else "epoch")
@@ -309,7 +312,9 @@ def features(run, count=10):
             weights[name] = (found, side)
     if not weights:
         raise ParameterError(f"{run.folder}: no weights of square images to draw")
-    figure = _figure(run, 7.2, 0.85 * len(weights) + 0.8, "Incoming weights of hidden neurons, each scaled to its largest")
+    figure = _figure(
+        run, 7.2, 0.85 * len(weights) + 0.8, "Incoming weights of hidden neurons, each scaled to its largest"
+    )
     rows = figure.subplots(len(weights), count, squeeze=False)
     for axes, (name, (found, side)) in zip(rows, weights.items(), strict=True):
         units = np.linspace(0, found.shape[1] - 1, count).astype(int)
@@ -338,7 +343,11 @@ def final(run):
         ax.plot(np.full(len(values), k), values, "o", color=f"C{k}", markersize=3, alpha=0.5)
         bars = [[interval.mean - interval.low], [interval.high - interval.mean]]
         ax.errorbar([k + 0.2], [interval.mean], bars, fmt="o", color=f"C{k}", capsize=3)
-    ax.set_xticks(range(len(conditions)), [_words(name).replace("feedback alignment", "feedback\nalignment") for name in conditions], fontsize=8)
+    ax.set_xticks(
+        range(len(conditions)),
+        [_words(name).replace("feedback alignment", "feedback\nalignment") for name in conditions],
+        fontsize=8,
+    )
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"test {label}")
     ax.set_title("grey lines join replicas; bars: mean and 95 % interval", fontsize=7)
@@ -362,7 +371,9 @@ def phases(run):
     above.set_ylim(bottom=0)
     quartiles = np.percentile(units.reshape(len(units), -1), [10, 50, 90], axis=1)
     below.plot(epochs, quartiles[1], color="C3", label="W and Bᵀ, hidden unit by hidden unit: median")
-    below.fill_between(epochs, quartiles[0], quartiles[2], color="C3", alpha=0.25, linewidth=0, label="10th to 90th percentile")
+    below.fill_between(
+        epochs, quartiles[0], quartiles[2], color="C3", alpha=0.25, linewidth=0, label="10th to 90th percentile"
+    )
     plot_band(below, epochs, pseudo, "B and the pseudoinverse of W", "C2", within=(0, 180))
     below.axhline(90, color="k", linestyle="--", linewidth=0.8)
     below.set_ylim(0, 105)
@@ -374,13 +385,17 @@ def phases(run):
         for border in borders[1:-1]:
             ax.axvline(border, **BORDER)
     for start, end, word in zip(borders[:-1], borders[1:], ("W0", "W", "W0"), strict=False):
-        above.text((start + end) / 2, 1.02, f"only {word} learns", ha="center", fontsize=8, transform=above.get_xaxis_transform())
+        above.text(
+            (start + end) / 2,
+            1.02,
+            f"only {word} learns",
+            ha="center",
+            fontsize=8,
+            transform=above.get_xaxis_transform(),
+        )
     return figure
 
 
 FIGURES = MappingProxyType(
-    {
-        each.__name__: each
-        for each in (psp_and_modulator, learning, raster, alignment, angles, features, final, phases)
-    }
+    {each.__name__: each for each in (psp_and_modulator, learning, raster, alignment, angles, features, final, phases)}
 )

@@ -34,7 +34,8 @@ class FunctionTask:
 
     Examples
     --------
-    >>> task = FunctionTask("double", 1, 1, lambda g, n: g.normal(size=(n, 1)), lambda g: lambda x: 2 * x, 4, 3, 1, "ours")
+    >>> draw = lambda generator, count: generator.normal(size=(count, 1))
+    >>> task = FunctionTask("double", 1, 1, draw, lambda generator: lambda x: 2 * x, 4, 3, seed=1, source="ours")
     >>> inputs, targets = task.training(epoch=1, replicas=2)
     >>> inputs.shape, bool((targets == 2 * inputs).all())
     ((2, 4, 1), True)

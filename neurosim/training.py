@@ -39,7 +39,7 @@ class Circuit:
     alignment : Alignment or ModulatorAngle or None
         Angles, measured while the network trains.
     measures : dict of str to (callable, str)
-        What is computed from the weights after every epoch: ``measure()`` gives an array (replicas, ...), with its unit.
+        What is computed from weights after every epoch: ``measure()`` gives an array (replicas, ...), with its unit.
     schedule : callable (epoch) -> None, optional
         Sets ``plastic`` of some projections for an epoch.
     tester : Circuit, optional

@@ -130,6 +130,55 @@ def tiny_data():
     return make
 
 
+SMALL = {
+    "linear": {"hidden": "5", "inputs": "6", "outputs": "4", "examples": "20", "tests": "30", "epochs": "2"},
+    "mnist": {"hidden": "20", "lanes": "5", "epochs": "2"},
+    "deep": {"inputs": "6", "outputs": "4", "examples": "20", "tests": "30", "lanes": "5", "epochs": "2"},
+    "spiking": {"hidden": "20,15", "output": "10", "copies": "1", "lanes": "10", "steps": "4", "epochs": "2"},
+    "phases": {
+        "hidden": "30", "inputs": "6", "outputs": "4", "examples": "20", "tests": "30", "lanes": "5",
+        "phases": "1,1,1", "epochs": "3",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Return a function name -> (experiment, data, settings): small settings and 60 digits or a small function."""
+    from neurosim import data
+    from neurosim_models.lillicrap_2016 import EXPERIMENTS
+
+    def make(name, seed=3, **more):
+        experiment = {each.name: each for each in EXPERIMENTS}[name]
+        settings = SMALL[name] | {"replicas": "2"} | more
+        preset = next(iter(experiment.presets))
+        task = experiment.presets[preset].task
+        if task is None:
+            return experiment, data.load(preset).limit(60), settings
+        return experiment, task(experiment.resolve(preset, settings), seed), settings
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_run(small, tmp_path_factory):
+    """Return a function name -> Run of a small experiment with all its conditions, simulated once a session."""
+    from neurosim.runs import Run
+    from neurosim.simulate import simulate
+
+    folders = {}
+
+    def run(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp("small") / name
+            experiment, data, settings = small(name)
+            values = experiment.resolve(data.name, settings)
+            simulate(f"lillicrap_2016.{name}", experiment, data, values, 3, folders[name])
+        return Run.open(folders[name])
+
+    return run
+
+
 @pytest.fixture
 def lillicrap():
     """Return a builder of the spiking network of Lillicrap et al. 2016, 5-4-3-4 neurons unless told otherwise."""

@@ -161,6 +161,8 @@ def test_show_gives_every_parameter_with_value_unit_meaning_and_source(command, 
             assert tuple(map(int, value.split(","))) == parameter.value
         elif parameter.name == "dt":
             assert value == "1*ms" and parameter.value == 1 * ms
+        elif isinstance(parameter.value, str):
+            assert value == parameter.value
         else:
             assert float(value) == parameter.value
         assert parameter.name == "dt" or parameter.unit == "1" or line.split()[2] == parameter.unit

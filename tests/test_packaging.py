@@ -22,7 +22,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TINY = "run lillicrap_2016.spiking --set hidden=20,20 --set output=10 --epochs 1 --limit 100 --replicas 2 --lanes 10"
 IMPORTED_AS = {"scikit-learn": "sklearn"}  # the others are imported under the name that they are installed by
-MODELS = [path.stem for path in sorted((ROOT / "models").glob("*.py")) if "\nEXPERIMENTS = " in path.read_text()]
+FILES = [*(ROOT / "models").glob("*.py"), *(ROOT / "models").glob("*/__init__.py")]
+MODELS = sorted(
+    path.parent.name if path.stem == "__init__" else path.stem
+    for path in FILES
+    if "\nEXPERIMENTS = " in path.read_text()
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +131,7 @@ def test_every_parameter_has_a_source_and_a_meaning(module, experiment):
 
 @every_experiment
 def test_header_has_its_parts_and_every_symbol_is_explained(module, experiment):
-    parts = re.findall(r"^([A-Z]\w+) {2,}\S", module.__doc__, re.M)
+    parts = re.findall(r"^([A-Z]\w+) {2,}\S", f"{module.__doc__}\n{experiment.notes}", re.M)
     assert {"Paper", "Equations", "Symbols", "Departures", "Expect"} <= set(parts)
     for neuron in experiment.neurons.values():
         assert neuron.source

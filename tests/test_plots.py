@@ -17,10 +17,10 @@ from neurosim.errors import ParameterError
 from neurosim.plots import FIGURES, draw
 from neurosim.runs import Run
 from neurosim.simulate import simulate
-from neurosim_models.lillicrap_2016 import SPIKING
+from neurosim_models.lillicrap_2016 import EXPERIMENTS, SPIKING
 
 SETTINGS = {"hidden": "20,15", "output": "10", "epochs": "3", "replicas": "3", "lanes": "5", "steps": "4"}
-COUNTS = {"epoch", "training images shown"}  # what is counted has no unit
+COUNTS = {"epoch", "training images shown", "training examples shown"}  # what is counted has no unit
 STEPS, KEPT = 4, 12
 
 
@@ -50,11 +50,20 @@ def named(ax):
     return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
 
 
-# All figures of a run
+# All figures of a run of every experiment
+
+every_figure = pytest.mark.parametrize(
+    ("experiment", "name"), [(each.name, name) for each in EXPERIMENTS for name in each.figures]
+)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_figure_is_written_whole_and_not_blank(run, tmp_path, name):
+def test_every_figure_is_drawn_by_an_experiment():
+    assert {name for each in EXPERIMENTS for name in each.figures} == set(FIGURES)
+
+
+@every_figure
+def test_figure_is_written_whole_and_not_blank(small_run, tmp_path, experiment, name):
+    run = small_run(experiment)
     copy = Run(shutil.copytree(run.folder, tmp_path / "run"), run.record)
     shutil.rmtree(copy.folder / "figures")
     before = dict(matplotlib.rcParams)
@@ -66,37 +75,50 @@ def test_figure_is_written_whole_and_not_blank(run, tmp_path, name):
     assert dict(matplotlib.rcParams) == before and not pyplot.get_fignums()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_axes_have_labels_with_units(run, name):
+@every_figure
+def test_axes_have_labels_with_units(small_run, experiment, name):
+    """What names no quantity has no unit: a row of populations or of conditions, and axes of words or without ticks."""
+    run = small_run(experiment)
     figure = FIGURES[name](run)
-    recorded = [key for key in run.arrays("traces.npz") if key.endswith((".s", ".m"))]
-    populations = {key.split("/")[1][:-2].replace("_", "\n") for key in recorded} if name == "raster" else set()
+    recorded = [key for key in run.of_condition("traces.npz") if key.endswith((".s", ".m"))]
+    rows = {
+        "raster": {key.split("/")[1][:-2].replace("_", "\n") for key in recorded},
+        "features": {condition.replace("_", "\n") for condition in run.record["conditions"]},
+    }.get(name, set())
     on_grid = described(figure)
     assert on_grid
     for ax in on_grid:
         place = ax.get_subplotspec()
-        labels = [ax.get_xlabel()] if place.is_last_row() else []
+        labels = [ax.get_xlabel()] if place.is_last_row() and names_a_quantity(ax.xaxis) else []
         labels += [ax.get_ylabel()] if place.is_first_col() else []
         for label in labels:
-            assert label in COUNTS | populations or re.search(r"\S \([^()]+\)", label), f"{label!r} has no unit"
+            assert label in COUNTS | rows or re.search(r"\S \([^()]+\)", label), f"{label!r} has no unit"
     for ax in set(figure.axes) - set(on_grid):
         assert re.search(r"\([^()]+\)$", ax.get_ylabel())
-    assert "lillicrap_2016.spiking" in figure.get_suptitle() and "digits" in figure.get_suptitle()
+    assert f"lillicrap_2016.{experiment}" in figure.get_suptitle()
+    assert run.record["data"]["name"] in figure.get_suptitle()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_several_lines_have_a_legend(run, name):
-    for ax in FIGURES[name](run).axes:
+def names_a_quantity(axis):
+    words = [label.get_text() for label in axis.get_ticklabels()]
+    return len(axis.get_ticklocs()) > 0 and not any(re.match("[a-z]", word) for word in words)
+
+
+@every_figure
+def test_several_lines_have_a_legend(small_run, experiment, name):
+    for ax in FIGURES[name](small_run(experiment)).axes:
         lines = named(ax)
+        bands = [band.get_label() for band in ax.collections if not band.get_label().startswith("_")]
         if len(lines) > 1:
-            assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
+            shown = [text.get_text() for text in ax.get_legend().get_texts()]
+            assert shown == ax.get_legend_handles_labels()[1] and sorted(shown) == sorted([*lines, *bands])
             assert len({line.get_color() for line in lines.values()}) == len(lines)
 
 
 def test_figures_are_drawn_of_runs_of_all_kinds(tmp_path):
     """One replica, one hidden layer, one step an image, and fewer presentations than a window or a raster hold."""
     small = simulated(tmp_path / "run", hidden="7", replicas="1", epochs="1", steps="1", lanes="50")
-    assert [path.stem for path in draw(small, FIGURES)] == list(FIGURES)
+    assert [path.stem for path in draw(small, SPIKING.figures)] == list(SPIKING.figures)
 
 
 def test_unknown_figure_is_answered_with_the_nearest(run):
@@ -155,9 +177,9 @@ def test_alignment_is_the_mean_angle_of_each_layer_over_replicas(run):
 def test_angles_above_ninety_degrees_stay_inside_the_figure(run, tmp_path):
     """Feedback that points against the transposed weights is a result, and must be seen."""
     copy = Run(shutil.copytree(run.folder, tmp_path / "run"), run.record)
-    arrays = copy.arrays("traces.npz")
-    angles, unit = arrays["angles/angle"]
-    copy.write_arrays("traces.npz", arrays | {"angles/angle": (180 - 0.1 * angles, unit)})
+    arrays, name = copy.arrays("traces.npz"), "feedback_alignment/angles/angle"
+    angles, unit = arrays[name]
+    copy.write_arrays("traces.npz", arrays | {name: (180 - 0.1 * angles, unit)})
     (ax,) = FIGURES["alignment"](copy).axes
     assert ax.get_ylim()[1] >= max(line.get_ydata().max() for line in named(ax).values())
 

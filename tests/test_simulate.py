@@ -392,7 +392,7 @@ def test_disk_that_fills_up_in_the_second_epoch_keeps_the_first(tmp_path):
 
     try:
         with pytest.raises(RunError, match="traces.npz: cannot be written"):
-            carry_out(tmp_path / "run", {**TINY, "epochs": "3"}, tell=presentations_told([], {("train", 2, 1): fill}))
+            carry_out(tmp_path / "run", {**TINY, "epochs": "2"}, tell=presentations_told([], {("train", 2, 1): fill}))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     run = Run.open(tmp_path / "run")

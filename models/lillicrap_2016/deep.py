@@ -30,13 +30,13 @@ PARAMETERS = (
             "b_width": "ours: 'uniform', as for the target",
         },
     ),
-    Parameter("frozen", 0, "Supplementary Fig. 6", "hidden layers from the input up that do not learn", "layers", low=0),
+    Parameter("frozen", 0, "Supplementary Fig. 6", "hidden layers, lowest first, that do not learn", "layers", low=0),
     Parameter("sigma", 0.1, "ours", "standard deviation of the perturbation", above=0),
     Parameter("target_width", 0.5, METHODS, "half width of the uniform distribution of the target's weights", above=0),
     Parameter("target_hidden", FOUR, METHODS, "the target's hidden layers", "neurons", low=1),
     Parameter("inputs", 30, METHODS, "inputs", "neurons", low=1),
     Parameter("outputs", 10, METHODS, "outputs", "neurons", low=1),
-    Parameter("examples", 10000, "ours: an epoch is what lies between two tests", "examples an epoch", "examples", low=1),
+    Parameter("examples", 10000, "ours: a test after each", "examples an epoch", "examples", low=1),
     Parameter("tests", 5000, "arXiv:1411.0247", "test examples", "examples", low=2),
 )  # fmt: skip
 
@@ -57,8 +57,9 @@ def task(values, seed):
         return function
 
     return FunctionTask(
-        "teacher", sizes[0], sizes[-1], lambda generator, count: generator.normal(size=(count, sizes[0])), draw_function,
-        values["examples"], values["tests"], seed, f"{METHODS}: a random network of tanh neurons, x ~ N(0, 1)",
+        "teacher", sizes[0], sizes[-1], lambda generator, count: generator.normal(size=(count, sizes[0])),
+        draw_function, values["examples"], values["tests"], seed,
+        f"{METHODS}: a random network of tanh neurons, x ~ N(0, 1)",
     )  # fmt: skip
 
 

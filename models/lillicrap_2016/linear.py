@@ -4,15 +4,13 @@
 Equations   h = W0 x    y = W h    e = y* - y    dW = eta e h^T    dW0 = eta delta x^T
             delta = W^T e (backprop)    delta = B e (feedback alignment)    dW0 = 0 (shallow)
             dW0 = eta (L - L_xi) xi / sigma^2 x^T (node perturbation, xi ~ N(0, sigma^2) added to h)
-Departures  The paper prints neither the learning rates nor the scale of the perturbation ('manual search'), nor how many
-            examples there were: see the parameters' sources. Figure 2 shows one network; here are 20.
+Departures  The paper prints neither the learning rates nor the scale of the perturbation ('manual search'), nor how
+            many examples there were: see the parameters' sources. Figure 2 shows one network; here are 20.
 Expect      after the last example, means over 20 replicas: backprop and feedback alignment below a normalised squared
             error of 0.01, node perturbation above 0.1, shallow above 0.4.
 """
 
 from functools import partial
-
-import numpy as np
 
 from neurosim import neurons
 from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset

@@ -33,7 +33,7 @@ PARAMETERS = (
     ),
     Parameter("signal", SLOPED, SEARCHED, "what B carries: the bare error e, or e y'", choices=("error", SLOPED)),
     Parameter("decay", 1e-6, METHODS + ": alpha", "decay of W and b", "1/example", low=0, below=0.1),
-    Parameter("density", 1.0, "all synapses are there", "fraction of the synapses of W and B that exist", above=0, high=1),
+    Parameter("density", 1.0, "all are there", "fraction of the synapses of W and B that exist", above=0, high=1),
     Parameter("sigma", 0.1, "ours", "standard deviation of the perturbation (node perturbation)", above=0),
 )  # fmt: skip
 

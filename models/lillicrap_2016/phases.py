@@ -24,7 +24,10 @@ METHODS = "Methods, 'Quadratic function approximation'"
 PARAMETERS = (
     *rates.parameters(
         METHODS, (ALIGNMENT, BACKPROP, SHALLOW, PERTURBATION), eta=2e-5, hidden=(1000,), w_width=0.1, b_width=0.2,
-        sources={"eta": "ours: half of what diverges in the second phase with 100 lanes", "w_width": "ours, for W0 and its b", "b_width": "ours"},
+        sources={
+            "eta": "ours: half of what diverges in the second phase with 100 lanes",
+            "w_width": "ours, for W0 and its b", "b_width": "ours",
+        },
     ),
     Parameter("w_out_width", 0.02, "ours", "half width of the uniform distribution of W and its b", low=0),
     Parameter(
@@ -37,7 +40,7 @@ PARAMETERS = (
     Parameter("q_width", 0.5, METHODS, "half width of the uniform distribution of Q", above=0),
     Parameter("inputs", 20, METHODS, "inputs", "neurons", low=1),
     Parameter("outputs", 20, METHODS, "outputs", "neurons", low=1),
-    Parameter("examples", 10000, "ours: an epoch is what lies between two tests", "examples an epoch", "examples", low=1),
+    Parameter("examples", 10000, "ours: a test after each", "examples an epoch", "examples", low=1),
     Parameter("tests", 1000, "ours", "test examples", "examples", low=2),
 )  # fmt: skip
 

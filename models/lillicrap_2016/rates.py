@@ -75,14 +75,15 @@ def parameters(section, algorithms, *, eta, hidden, w_width, b_width, sources):
     )  # fmt: skip
 
 
-def build(values, data, seed, hidden, output, *, classes=None, biases=True, tester=False):
-    """Return a layered circuit of rate neurons.
+def build(values, data, seed, hidden, output, *, classes=None, biases=True):
+    """Return a layered circuit of rate neurons, with a copy of more lanes in which tests are run.
 
     Parameters
     ----------
     values : dict
         ``algorithm, hidden, eta, w_width, b_width, dt, lanes, replicas`` and, where the experiment has them, ``decay``,
-        ``w_out_width`` (of W into the output), ``density`` (of that W and of B), ``signal`` (what B carries), ``frozen`` (hidden layers from the input up that do not learn) and ``sigma``.
+        ``w_out_width`` (of W into the output), ``density`` (of that W and of B), ``signal`` (what B carries),
+        ``frozen`` (hidden layers from the input up that do not learn) and ``sigma``.
     data : DataSet or FunctionTask
         Decides the numbers of inputs and outputs.
     seed : int
@@ -93,128 +94,157 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True, test
         The output names one of so many classes; otherwise its squared error is read.
     biases : bool
         Whether neurons have biases that learn.
-    tester : bool
-        Build the copy in which tests are run: more lanes, no plasticity, no feedback.
     """
-    algorithm = SHALLOW if tester else values["algorithm"]
-    perturbs = algorithm == PERTURBATION
-    clock = Clock(values["dt"])
-    lanes = TEST_LANES if tester else values["lanes"]
-    shape = dict(replicas=values["replicas"], lanes=lanes, clock=clock)
-    inputs = data.train_images.shape[1] if classes else data.inputs
-    sizes = [inputs, *values["hidden"], classes or data.outputs]
-    top = len(sizes) - 1
-    names = [f"h{k}" for k in range(1, top)] + ["y"]
-
-    x = Population(sizes[0], neurons.INPUT, order=0, name="x", **shape)
-    kinds = [_with_noise(hidden) if perturbs else hidden] * (top - 1) + [output]
-    forward = [
-        Population(n, kind, order=k, name=name, **shape)
-        for k, (n, kind, name) in enumerate(zip(sizes[1:], kinds, names, strict=True), start=1)
-    ]
-    y = forward[-1]
-    error = Population(sizes[-1], neurons.RATE_ERROR, order=top + 1, name="error", **shape)
-    shown = Presentation({"perturbed": clock.dt, "clean": clock.dt} if perturbs else {"clean": clock.dt}, clock=clock)
-    objects = [x, *forward, error, shown]
-
-    # Forward synapses: W, and b from a neuron that is always on.
-    widths = [values["w_width"]] * (top - 1) + [values.get("w_out_width", values["w_width"])]
-    seeds = lambda *key: np.random.SeedSequence(seed, spawn_key=key)  # noqa: E731
-    density = values.get("density", 1.0)
-    eta = {"eta": values["eta"], "decay": values.get("decay", 0.0)}
-    plain = THREE_FACTORS if eta["decay"] else THREE_FACTORS.split(" - ")[0]
-    plastic, gated = {}, []
-    critic = None
-    if perturbs:
-        critic = Population(1, neurons.CRITIC, order=top + 2, name="critic", **shape)
-        shown.keep(critic, "loss", "perturbed", "perturbed")
-        objects += [critic, Projection(error, critic, LOSS, connectivity=Dense(), name="loss")]
-    bias = Population(1, neurons.ON, order=0, name="bias", **shape) if biases else None
-    objects += [bias] if biases else []
-    for k, (below, here, width) in enumerate(zip([x, *forward], forward, widths, strict=False), start=1):
-        learns = not tester and (here is y or (algorithm != SHALLOW and k > values.get("frozen", 0)))
-        rule = dict(rule=plain, namespace=eta) if learns else {}
-        if learns and perturbs and here is not y:
-            constants = {"eta": values["eta"], "sigma": values["sigma"]}
-            signals = {"reward": (critic, "reward")}
-            rule = dict(rule=library.NODE_PERTURBATION, when=shown.end("clean"), namespace=constants, signals=signals)
-            shown.keep(here, "kick", "noise", "perturbed")
-        sparse = dict(connectivity=Random(density)) if density < 1 and here is y else {}
-        for kind, source in (("W", below), ("b", bias)) if biases else (("W", below),):
-            name = f"{kind}_{here.name}"
-            plastic[name] = Projection(
-                source, here, FORWARD, weights=Uniform(width), seed=seeds(k, kind == "b"), name=name, **rule,
-                **(sparse if kind == "W" else {}),
-            )  # fmt: skip
-            if perturbs and here is y:
-                gated.append(plastic[name])
-
-    # The error, and what it teaches: the output directly, hidden neurons through feedback.
-    relays = [
-        Projection(y, error, f"{GUESS}\n{SLOPE}", name="guess"),
-        Projection(error, y, MODULATE, name="modulate_y"),
-    ]
-    fixed, paths = {}, {}
-    above = error
-    for k, here in reversed(list(enumerate(forward[:-1], start=1))):
-        if algorithm not in (BACKPROP, ALIGNMENT):
-            break
-        name = f"feedback_{here.name}"
-        feedback = Population(here.n, neurons.RATE_FEEDBACK, order=2 * top + 1 - k, name=name, **shape)
-        onward = plastic[f"W_{forward[k].name}"]
-        if algorithm == BACKPROP:
-            backward = Projection(
-                above, feedback, SLOPED_FEEDBACK, connectivity=Transposed(onward), name=f"WT_{here.name}"
-            )
-        else:
-            with_slope = above is error and values.get("signal") == SLOPED
-            backward = fixed[f"B_{here.name}"] = Projection(
-                above, feedback, SLOPED_FEEDBACK if with_slope else RANDOM_FEEDBACK, weights=Uniform(values["b_width"]), seed=seeds(k, 2),
-                connectivity=Random(density) if density < 1 and above is error else None, name=f"B_{here.name}",
-            )  # fmt: skip
-            paths = {here.name: (feedback, onward), **paths}
-        relays += [
-            Projection(here, feedback, SLOPE, name=f"slope_{here.name}"),
-            Projection(feedback, here, MODULATE, name=f"modulate_{here.name}"),
-        ]
-        objects += [feedback, backward]
-        above = feedback
-    if perturbs:
-        for k, here in enumerate(forward[:-1], start=1):
-            noise = Population(
-                here.n, neurons.NOISE, order=0, namespace={"sigma": values["sigma"]}, name=f"noise_{here.name}", **shape
-            )
-            objects += [noise, Projection(noise, here, PERTURB, name=f"perturb_{here.name}")]
-            shown.by_phase(noise, "on", {"perturbed": 1.0, "clean": 0.0})
-        for projection in gated:
-            shown.gate(projection, "clean")
-
-    readout = Readout(shown, y, "v", classes, "clean") if classes else SquaredError(shown, error, "clean")
-    alignment = ModulatorAngle(shown, error, paths) if paths else None
-    guard = Guard.of(plastic.values())
-    targets = np.eye(classes) if classes else None
-
-    def feed(inputs, wanted):
-        shown.clamp(x, "r", inputs)
-        if classes:
-            shown.clamp(error, "target", targets, rows=wanted)
-        else:
-            shown.clamp(error, "target", wanted)
-
-    circuit = Circuit(
-        network=Network(*objects, *plastic.values(), *relays, readout, guard, *([alignment] if alignment else [])),
-        populations={p.name: p for p in (x, *forward, error)},
-        projections=plastic | fixed,
-        presentation=shown,
-        readout=readout,
-        feed=feed,
-        alignment=alignment,
-    )
-    if not tester:
-        if "B_" + names[-2] in fixed:
-            circuit.measures["angle_W_B"] = (lambda: _flat_angle(plastic["W_y"], fixed[f"B_{names[-2]}"]), "degree")
-        circuit.tester = build(values, data, seed, hidden, output, classes=classes, biases=biases, tester=True)
+    inputs, outputs = (data.train_images.shape[1], classes) if classes else (data.inputs, data.outputs)
+    sizes = [inputs, *values["hidden"], outputs]
+    examined = {**values, "algorithm": SHALLOW, "lanes": TEST_LANES}
+    circuit = _Layers(values, seed, sizes, hidden, output, biases, learns=True).circuit(classes)
+    circuit.tester = _Layers(examined, seed, sizes, hidden, output, biases, learns=False).circuit(classes)
     return circuit
+
+
+class _Layers:
+    """A layered network under construction."""
+
+    def __init__(self, values, seed, sizes, hidden, output, biases, learns):
+        self.values, self.seed, self.learns = values, seed, learns
+        self.algorithm = values["algorithm"]
+        self.density = values.get("density", 1.0)
+        clock = Clock(values["dt"])
+        self.shape = dict(replicas=values["replicas"], lanes=values["lanes"], clock=clock)
+        perturbs = self.algorithm == PERTURBATION
+        phases = {"perturbed": clock.dt, "clean": clock.dt} if perturbs else {"clean": clock.dt}
+        self.shown = Presentation(phases, clock=clock)
+
+        self.top = len(sizes) - 1
+        names = [f"h{k}" for k in range(1, self.top)] + ["y"]
+        kinds = [_with_noise(hidden) if perturbs else hidden] * (self.top - 1) + [output]
+        self.x = self._population("x", sizes[0], neurons.INPUT, 0)
+        self.forward = [
+            self._population(name, n, kind, k)
+            for k, (name, n, kind) in enumerate(zip(names, sizes[1:], kinds, strict=True), start=1)
+        ]
+        self.bias = self._population("bias", 1, neurons.ON, 0) if biases else None
+        self.error = self._population("error", sizes[-1], neurons.RATE_ERROR, self.top + 1)
+        self.objects = [self.x, *self.forward, self.error, *([self.bias] if biases else [])]
+        self.plastic, self.fixed, self.paths = {}, {}, {}
+        self.critic = self._perturb() if perturbs else None
+        self._connect_forward()
+        self.objects += [
+            Projection(self.forward[-1], self.error, f"{GUESS}\n{SLOPE}", name="guess"),
+            Projection(self.error, self.forward[-1], MODULATE, name="modulate_y"),
+        ]
+        if self.algorithm in (BACKPROP, ALIGNMENT):
+            self._connect_feedback()
+
+    def _population(self, name, n, kind, order, **more):
+        return Population(n, kind, order=order, name=name, **self.shape, **more)
+
+    def _seed(self, *key):
+        return np.random.SeedSequence(self.seed, spawn_key=key)
+
+    def _connect_forward(self):
+        """Make W, and b from a neuron that is always on, of every layer."""
+        values = self.values
+        widths = [values["w_width"]] * (self.top - 1) + [values.get("w_out_width", values["w_width"])]
+        for k, (below, here, width) in enumerate(
+            zip([self.x, *self.forward], self.forward, widths, strict=False), start=1
+        ):
+            learns = self._rule(k, here)
+            start = dict(transmit=FORWARD, weights=Uniform(width), **learns)
+            sparse = Random(self.density) if self.density < 1 and k == self.top else None
+            name = f"W_{here.name}"
+            self.plastic[name] = Projection(below, here, seed=self._seed(k, 0), name=name, connectivity=sparse, **start)
+            if self.bias is not None:
+                name = f"b_{here.name}"
+                self.plastic[name] = Projection(self.bias, here, seed=self._seed(k, 1), name=name, **start)
+        if self.critic is not None:
+            for kind in ("W", "b") if self.bias is not None else ("W",):
+                self.shown.gate(self.plastic[f"{kind}_y"], "clean")
+
+    def _rule(self, k, here):
+        """Return what the weights into layer k learn by, as arguments of a Projection."""
+        values = self.values
+        into_output = k == self.top
+        taught = into_output or (self.algorithm != SHALLOW and k > values.get("frozen", 0))
+        if not (self.learns and taught):
+            return {}
+        if self.critic is not None and not into_output:
+            constants = {"eta": values["eta"], "sigma": values["sigma"]}
+            signals = {"reward": (self.critic, "reward")}
+            end = self.shown.end("clean")
+            return dict(rule=library.NODE_PERTURBATION, when=end, namespace=constants, signals=signals)
+        if not values.get("decay"):
+            return dict(rule=THREE_FACTORS.split(" - ")[0], namespace={"eta": values["eta"]})
+        return dict(rule=THREE_FACTORS, namespace={"eta": values["eta"], "decay": values["decay"]})
+
+    def _connect_feedback(self):
+        """Make feedback neurons, from the highest hidden layer down, that carry the error to the hidden neurons."""
+        above = self.error
+        for k in range(self.top - 1, 0, -1):
+            here, onward = self.forward[k - 1], self.plastic[f"W_{self.forward[k].name}"]
+            feedback = self._population(f"feedback_{here.name}", here.n, neurons.RATE_FEEDBACK, 2 * self.top + 1 - k)
+            if self.algorithm == BACKPROP:
+                backward = Projection(
+                    above, feedback, SLOPED_FEEDBACK, connectivity=Transposed(onward), name=f"WT_{here.name}"
+                )
+            else:
+                sloped = above is self.error and self.values.get("signal") == SLOPED
+                backward = self.fixed[f"B_{here.name}"] = Projection(
+                    above, feedback, SLOPED_FEEDBACK if sloped else RANDOM_FEEDBACK,
+                    weights=Uniform(self.values["b_width"]), seed=self._seed(k, 2),
+                    connectivity=Random(self.density) if self.density < 1 and above is self.error else None,
+                    name=f"B_{here.name}",
+                )  # fmt: skip
+                self.paths = {here.name: (feedback, onward), **self.paths}
+            slope = Projection(here, feedback, SLOPE, name=f"slope_{here.name}")
+            modulate = Projection(feedback, here, MODULATE, name=f"modulate_{here.name}")
+            self.objects += [feedback, backward, slope, modulate]
+            above = feedback
+
+    def _perturb(self):
+        """Make the noise of node perturbation and the critic who says what it gained; return the critic."""
+        critic = self._population("critic", 1, neurons.CRITIC, self.top + 2)
+        self.objects += [critic, Projection(self.error, critic, LOSS, connectivity=Dense(), name="loss")]
+        self.shown.keep(critic, "loss", "perturbed", "perturbed")
+        for here in self.forward[:-1]:
+            sigma = {"sigma": self.values["sigma"]}
+            noise = self._population(f"noise_{here.name}", here.n, neurons.NOISE, 0, namespace=sigma)
+            self.objects += [noise, Projection(noise, here, PERTURB, name=f"perturb_{here.name}")]
+            self.shown.by_phase(noise, "on", {"perturbed": 1.0, "clean": 0.0})
+            self.shown.keep(here, "kick", "noise", "perturbed")
+        return critic
+
+    def circuit(self, classes):
+        """Return the network with what feeds and reads it."""
+        shown, x, y, error = self.shown, self.x, self.forward[-1], self.error
+        readout = Readout(shown, y, "v", classes, "clean") if classes else SquaredError(shown, error, "clean")
+        alignment = ModulatorAngle(shown, error, self.paths) if self.paths else None
+        recorders = [readout, Guard.of(self.plastic.values()), *([alignment] if alignment else [])]
+        one_hot = np.eye(classes) if classes else None
+
+        def feed(inputs, wanted):
+            shown.clamp(x, "r", inputs)
+            if classes:
+                shown.clamp(error, "target", one_hot, rows=wanted)
+            else:
+                shown.clamp(error, "target", wanted)
+
+        last = f"B_{self.forward[-2].name}"
+        measures = {}
+        if last in self.fixed:
+            w, b = self.plastic["W_y"], self.fixed[last]
+            measures["angle_W_B"] = (lambda: _flat_angle(w, b), "degree")
+        return Circuit(
+            network=Network(*self.objects, *self.plastic.values(), shown, *recorders),
+            populations={p.name: p for p in (x, *self.forward, error)},
+            projections=self.plastic | self.fixed,
+            presentation=shown,
+            readout=readout,
+            feed=feed,
+            alignment=alignment,
+            measures=measures,
+        )
 
 
 def _flat_angle(forward, feedback):
@@ -228,4 +258,3 @@ def _with_noise(kind):
     symbols = {"kick": "perturbation of v in this step (1)", "noise": "that of the perturbed step, kept (1)"}
     equations = f"{kind.equations}\nkick : 1\nnoise : 1"
     return neurons.NeuronType(equations, kind.update, symbols={**kind.symbols, **symbols}, source=kind.source)
-
