@@ -177,6 +177,7 @@ def learning(run):
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
     if by_examples:
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -280,6 +281,7 @@ def angles(run):
     ax.annotate("orthogonal: what chance gives", (ax.get_xlim()[1], 90), **above)
     ax.set_ylim(0, 105)
     ax.set_yticks(range(0, 106, 15))
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.set_xlabel("training examples shown")
     ax.set_ylabel("angle between δ and backprop's δ (degrees)")
@@ -376,8 +378,8 @@ def phases(run):
     )
     plot_band(below, epochs, pseudo, "B and the pseudoinverse of W", "C2", within=(0, 180))
     below.axhline(90, color="k", linestyle="--", linewidth=0.8)
-    below.set_ylim(0, 105)
-    below.set_yticks(range(0, 106, 15))
+    below.set_ylim(0, 120)
+    below.set_yticks(range(0, 121, 30))
     below.set_ylabel("angle (degrees)")
     below.set_xlabel("epoch")
     below.legend(frameon=False, fontsize=8, loc="lower left")

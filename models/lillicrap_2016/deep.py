@@ -6,7 +6,12 @@ Equations   backprop            delta2 = W^T e    delta1 = W1^T (delta2 . h2')
             dW = eta e h2^T    dW1 = eta (delta2 . h2') h1^T    dW0 = eta (delta1 . h1') x^T
             frozen: feedback alignment with four layers whose first, W0, does not learn
 Departures  The paper prints the width of the target's weights (0.5) only; see the sources of the others.
-Expect      four layers end lower than three, for both algorithms, and lower than with a frozen first layer
+            Our backprop learns the four-layer target to the end, which feedback alignment is still on its way to after
+            200,000 examples; the paper stops both at the same number of examples, which it does not print. Where its
+            figure has them alike, ours are so up to some 30,000.
+Expect      four layers end lower than three, for both algorithms, and lower than with a frozen first layer. Means over
+            20 replicas of the normalised squared error: backprop 0.075 and below 0.001, feedback alignment 0.10 and
+            below 0.04, frozen above 0.4.
 """
 
 from functools import partial
@@ -14,7 +19,7 @@ from functools import partial
 import numpy as np
 
 from neurosim import neurons
-from neurosim.experiment import Comparison, Experiment, Parameter, Preset
+from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset
 from neurosim.tasks import FunctionTask
 from neurosim_models.lillicrap_2016 import rates
 from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW
@@ -72,23 +77,32 @@ DEEP = Experiment(
         "teacher": Preset(
             values={"replicas": (20, "Results: n = 20"), "epochs": (20, "ours"), "lanes": (10, "ours")},
             inputs=30,
-            duration="2 min",
+            duration="1 min",
+            expect=(
+                Expect(0.09, "as far as three layers go", "backprop_3_layers", least=0.06),
+                Expect(0.001, "the target is learned", "backprop_4_layers"),
+                Expect(0.115, "as far as three layers go", "feedback_alignment_3_layers", least=0.08),
+                Expect(0.04, "less than any network of three layers", "feedback_alignment_4_layers"),
+                Expect(None, "random features", "frozen_first_layer", least=0.4),
+            ),
             task=task,
         )
     },
     build=partial(rates.build, hidden=neurons.TANH, output=neurons.LINEAR),
     conditions={
-        "backprop_3": {"algorithm": BACKPROP, "hidden": THREE, "frozen": 0},
-        "backprop_4": {"algorithm": BACKPROP, "hidden": FOUR, "frozen": 0},
-        "feedback_alignment_3": {"algorithm": ALIGNMENT, "hidden": THREE, "frozen": 0},
-        "feedback_alignment_4": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 0},
-        "frozen_4": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 1},
+        "backprop_3_layers": {"algorithm": BACKPROP, "hidden": THREE, "frozen": 0},
+        "backprop_4_layers": {"algorithm": BACKPROP, "hidden": FOUR, "frozen": 0},
+        "feedback_alignment_3_layers": {"algorithm": ALIGNMENT, "hidden": THREE, "frozen": 0},
+        "feedback_alignment_4_layers": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 0},
+        "frozen_first_layer": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 1},
     },
     metric="nse",
     comparisons=(
-        Comparison("feedback_alignment_4", "feedback_alignment_3", "P = 9e-13 (t-test, n = 20)"),
-        Comparison("backprop_4", "backprop_3", "P = 3e-12 (t-test, n = 20)"),
-        Comparison("feedback_alignment_4", "frozen_4", "Supplementary Fig. 6: W0 learns something useful"),
+        Comparison("feedback_alignment_4_layers", "feedback_alignment_3_layers", "P = 9e-13 (t-test, n = 20)"),
+        Comparison("backprop_4_layers", "backprop_3_layers", "P = 3e-12 (t-test, n = 20)"),
+        Comparison(
+            "feedback_alignment_4_layers", "frozen_first_layer", "Supplementary Fig. 6: W0 learns something useful"
+        ),
     ),
     neurons={"hidden": neurons.TANH, "output": neurons.LINEAR, **rates.FEEDBACK_NEURONS},
     texts=rates.TEXTS,
