@@ -221,7 +221,8 @@ def _run(model, given, out, force, more):
     settings |= {name: given[name] for name in ("replicas", "lanes", "epochs") if name in given}
     names = [name.strip() for name in given["conditions"].split(",")] if "conditions" in given else None
     asked = {name: given.get(name) for name in ("data", "limit", "validation")}
-    asked["data"] = asked["data"] or next(iter(experiment.presets))
+    if asked["data"] is None:
+        asked["data"] = next(iter(experiment.presets))
     experiment.choose(experiment.resolve(asked["data"], settings), settings, names)  # before data are read
     seed = given.get("seed", 1)
     examples, inputs = _examples(experiment, asked, settings, seed)

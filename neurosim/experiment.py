@@ -215,6 +215,8 @@ class Experiment:
     conditions : dict of str to dict
         What is compared: name to the parameters that the condition sets. A run simulates one after another, on the
         same data and seeds.
+    factors : tuple of str
+        Parameters that tell the conditions apart; what else a condition sets is a default for it, as a learning rate.
     metric : {"error", "nse"}
         Fraction of wrong guesses, or normalised squared error.
     published : tuple of Published
@@ -237,6 +239,7 @@ class Experiment:
     presets: MappingProxyType
     build: Callable
     conditions: MappingProxyType
+    factors: tuple = ("algorithm",)
     metric: str = "error"
     published: tuple = ()
     comparisons: tuple = ()
@@ -285,8 +288,8 @@ class Experiment:
         values : dict
             As :meth:`resolve` returns them.
         settings : iterable of str
-            Names of the parameters that the user has set: conditions that set them otherwise drop out. Where all
-            drop out, the values as they are become the one condition.
+            Names of the parameters that the user has set: conditions with another value of a factor drop out, other
+            parameters hold for all. Where all drop out, the values as they are become the one condition.
         names : list of str, optional
             Conditions asked for by name; all if it is left out.
 
@@ -298,10 +301,11 @@ class Experiment:
         for name in names or ():
             if name not in self.conditions:
                 raise unknown("condition", name, self.conditions)
+        factors = [name for name in settings if name in self.factors]
         fitting = {
-            name: {**values, **own}
+            name: {**values, **own, **{each: values[each] for each in settings}}
             for name, own in self.conditions.items()
-            if all(own[each] == values[each] for each in settings if each in own)
+            if all(own[each] == values[each] for each in factors if each in own)
         }
         for name in names or ():
             if name not in fitting:
@@ -309,8 +313,7 @@ class Experiment:
                 raise ParameterError(f"--conditions: '{name}' sets {own}, --set says otherwise")
         if names:
             return {name: fitting[name] for name in dict.fromkeys(names)}
-        varied = {each for own in self.conditions.values() for each in own}
-        return fitting or {_pairs({name: values[name] for name in settings if name in varied}): dict(values)}
+        return fitting or {_pairs({name: values[name] for name in factors}): dict(values)}
 
 
 def _pairs(settings):

@@ -137,7 +137,9 @@ def psp_and_modulator(run):
     return figure
 
 
-METRICS = MappingProxyType({"error": ("error (%)", 100, (0, 100)), "nse": ("normalised squared error", 1, (0, np.inf))})
+METRICS = MappingProxyType(  # label, scale, range
+    {"error": ("error (%)", 100, (0, 100)), "nse": ("normalised squared error (1)", 1, (0, np.inf))}
+)
 
 
 def learning(run):
@@ -369,7 +371,7 @@ def phases(run):
     above, below = figure.subplots(2, 1, sharex=True)
     shown, values = _over_epochs(run, metrics, condition, "test")
     plot_band(above, shown, values, "test error", "C0", within=(0, np.inf))
-    above.set_ylabel("normalised squared error")
+    above.set_ylabel("normalised squared error (1)")
     above.set_ylim(bottom=0)
     quartiles = np.percentile(units.reshape(len(units), -1), [10, 50, 90], axis=1)
     below.plot(epochs, quartiles[1], color="C3", label="W and Bᵀ, hidden unit by hidden unit: median")

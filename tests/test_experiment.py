@@ -1,10 +1,12 @@
 """What a user types becomes a value of the right kind, unit and range, or an error that says what would be right."""
 
+import json
+
 import pytest
-from brian2 import Hz, ms, mV
+from brian2 import Hz, Quantity, ms, mV
 
 from neurosim import ParameterError
-from neurosim.experiment import Experiment, Parameter, Preset, Published, plain
+from neurosim.experiment import Expect, Experiment, Parameter, Preset, Published, plain
 from neurosim_models import lillicrap_2016
 
 
@@ -40,7 +42,7 @@ def test_text_of_every_kind_is_read(default, text, value):
     read = parameter(default).read(text)
     assert read == pytest.approx(value) if isinstance(value, float) else read == value
     assert type(read) is type(value)
-    if isinstance(value, type(ms)):
+    if isinstance(value, Quantity):
         assert read.dim is value.dim
 
 
@@ -191,3 +193,116 @@ def test_data_without_a_preset_get_the_one_nearest_in_inputs(experiment):
     assert [experiment.preset_for("mine", inputs) for inputs in (1, 100, 700, 3072)] == ["digits"] * 2 + ["mnist"] * 2
     assert experiment.resolve("mine", {}, 784)["epochs"] == 20
     assert experiment.preset_for("mine") == "digits", "the first, where the number of inputs is not known yet"
+
+
+# Conditions
+
+
+@pytest.fixture
+def several():
+    parameters = (
+        Parameter("algorithm", "backprop", "Fig. 1", "teacher", choices=("backprop", "alignment", "shallow")),
+        Parameter("hidden", (20, 10), "Table 1", "neurons", low=1),
+        parameter(0.1, low=0),
+    )
+    conditions = {
+        "backprop_3": {"algorithm": "backprop", "hidden": (20,)},
+        "backprop_4": {"algorithm": "backprop", "hidden": (20, 10)},
+        "alignment_4": {"algorithm": "alignment", "hidden": (20, 10)},
+    }
+    presets = {"digits": Preset({}, 64, "1 s")}
+    return Experiment("toy", "a toy", parameters, presets, build=None, conditions=conditions)
+
+
+def chosen(experiment, settings, names=None):
+    return experiment.choose(experiment.resolve("digits", settings), settings, names)
+
+
+def test_all_conditions_run_with_their_own_settings_over_those_of_all(several):
+    found = chosen(several, {"rate": "0.5", "lanes": "7"})
+    assert list(found) == list(several.conditions)
+    for name, values in found.items():
+        assert values == several.resolve("digits", {"rate": "0.5", "lanes": "7"}) | several.conditions[name]
+    assert list(several.choose(several.resolve("digits", {}))) == list(several.conditions)
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"algorithm": "backprop"}, ["backprop_3", "backprop_4"]),
+        ({"algorithm": "alignment"}, ["alignment_4"]),
+        ({"hidden": "20,10"}, ["backprop_4", "alignment_4"]),
+        ({"hidden": "20", "algorithm": "backprop"}, ["backprop_3"]),
+    ],
+)
+def test_conditions_that_set_otherwise_what_the_user_sets_drop_out(several, settings, names):
+    assert list(chosen(several, settings)) == names
+
+
+def test_where_all_drop_out_what_the_user_set_is_the_one_condition(several):
+    """Named by what the conditions vary and the user chose; a parameter that no condition sets is not in the name."""
+    settings = {"hidden": "5,4", "algorithm": "shallow", "rate": "0.3"}
+    assert chosen(several, settings) == {"hidden=5,4,algorithm=shallow": several.resolve("digits", settings)}
+    assert chosen(several, {"hidden": "20", "algorithm": "alignment"}).keys() == {"hidden=20,algorithm=alignment"}
+
+
+def test_conditions_are_chosen_by_name_once_each_in_the_order_asked_for(several):
+    assert list(chosen(several, {}, ["alignment_4", "backprop_3", "alignment_4"])) == ["alignment_4", "backprop_3"]
+
+
+def test_unknown_condition_suggests_the_nearest(several):
+    with pytest.raises(ParameterError, match=r"unknown condition 'backprop_5'.*'backprop_[34]'"):
+        chosen(several, {}, ["backprop_3", "backprop_5"])
+
+
+def test_condition_that_the_settings_exclude_is_refused(several):
+    with pytest.raises(ParameterError, match=r"--conditions: 'backprop_3' sets algorithm=backprop,hidden=20.*--set"):
+        chosen(several, {"hidden": "20,10"}, ["backprop_4", "backprop_3"])
+
+
+@pytest.mark.parametrize("experiment", lillicrap_2016.EXPERIMENTS, ids=lambda e: e.name)
+def test_conditions_and_claims_of_a_model_are_about_what_exists(experiment):
+    for data_name in experiment.presets:
+        known = experiment.parameters_for(data_name)
+        for own in experiment.conditions.values():
+            assert all(known[name].check(value) == value for name, value in own.items())
+        expects = experiment.presets[data_name].expect
+        named = [each.condition for each in (*experiment.published, *expects)]
+        named += [name for each in experiment.comparisons for name in (each.lower, each.higher)]
+        assert set(named) <= {*experiment.conditions, None}
+        assert None not in named or len(experiment.conditions) == 1
+
+
+@pytest.mark.parametrize("experiment", lillicrap_2016.EXPERIMENTS, ids=lambda e: e.name)
+def test_every_value_of_a_run_comes_back_from_its_record(experiment):
+    """As run.json has it: a number for a quantity, a list for sizes; defaults, and values of all conditions."""
+    for data_name in experiment.presets:
+        known = experiment.parameters_for(data_name)
+        for values in experiment.choose(experiment.resolve(data_name, {})).values():
+            bare = {name: float(value) if isinstance(value, Quantity) else value for name, value in values.items()}
+            kept = json.loads(json.dumps(bare))
+            for name, value in values.items():
+                found = known[name].restore(kept[name])
+                assert found == value and type(found) is type(value), name
+                assert not isinstance(value, Quantity) or found.dim is value.dim
+
+
+def test_value_of_a_record_that_is_out_of_range_is_refused():
+    with pytest.raises(ParameterError, match="rate: must be >= 0, got -1"):
+        parameter(0.1, low=0).restore(-1)
+    with pytest.raises(ParameterError, match="value of rate 'rleu'"):
+        parameter("relu", choices=("relu", "tanh")).restore("rleu")
+
+
+@pytest.mark.parametrize(
+    ("limits", "inside", "outside"),
+    [
+        (dict(most=0.1), [0.1, 0.0], [0.11]),
+        (dict(most=None, least=0.4), [0.4, 5.0], [0.39]),
+        (dict(most=0.5, least=0.4), [0.4, 0.5], [0.39, 0.51]),
+    ],
+)
+def test_expectation_holds_within_its_limits(limits, inside, outside):
+    expect = Expect(note="", **limits)
+    assert all(expect.holds(mean) for mean in inside) and not any(expect.holds(mean) for mean in outside)
+    assert not expect.holds(float("nan"))

@@ -193,3 +193,38 @@ def test_gate_of_an_unknown_phase_names_those_that_exist(clock):
     shown = Presentation({"free": 2 * ms, "nudged": 1 * ms}, clock=clock)
     with pytest.raises(ParameterError, match="'nugded'.*free, nudged"):
         shown.gate(None, "nugded")
+
+
+def test_value_by_phase_holds_from_the_phases_first_step_on(given, clock, shown_steps):
+    """Phases of 2, 1 and 3 steps: 'b' and 'c' set the variable of all neurons, in 'a' it stays as it is."""
+    x = given(2, replicas=2, lanes=3, clock=clock)
+    shown = Presentation({"a": 2 * ms, "b": 1 * ms, "c": 3 * ms}, clock=clock)
+    shown.by_phase(x, "m", {"b": 5.0, "c": -1.0})
+    shown.by_phase(x, "s", {"a": 7.0})
+    shown.show(np.zeros((2, 3), int))
+    seen = shown_steps(shown, x, lambda: (x.view("m").copy(), x.view("s").copy()))
+    m, s = (np.array([each[k] for each in seen]) for k in (0, 1))
+    expected = [0, 0, 5, -1, -1, -1, -1, -1, 5, -1, -1, -1]
+    assert np.array_equal(m, np.broadcast_to(np.array(expected)[:, None, None, None], m.shape))
+    assert (s == 7).all()
+
+
+def test_value_by_phase_is_set_once_and_left_to_the_neurons_after_that(given, clock, shown_steps):
+    x = given(1, clock=clock)
+    x.run_regularly("m = m + 1", when="groups", order=0, clock=clock)
+    shown = Presentation({"a": 2 * ms, "b": 3 * ms}, clock=clock)
+    shown.by_phase(x, "m", {"a": 10.0, "b": 20.0})
+    shown.show([[0], [0]])
+    assert np.ravel(shown_steps(shown, x, lambda: x.view("m").item())).tolist() == [11, 12, 21, 22, 23] * 2
+
+
+def test_value_by_a_phase_clock_or_value_that_cannot_be_is_refused(given, clock):
+    shown, x = Presentation({"free": 2 * ms, "nudged": 1 * ms}, clock=clock), given(3, clock=clock, name="x9")
+    with pytest.raises(ParameterError, match="by_phase.*'nugded'.*free, nudged"):
+        shown.by_phase(x, "m", {"nugded": 1.0})
+    with pytest.raises(ParameterError, match=r"x9\.m.*not all finite"):
+        shown.by_phase(x, "m", {"nudged": np.nan})
+    with pytest.raises(ParameterError, match="'beta'.*m, s"):
+        shown.by_phase(x, "beta", {"nudged": 1.0})
+    with pytest.raises(ParameterError, match="x10 has another clock"):
+        shown.by_phase(given(3, clock=Clock(2 * ms), name="x10"), "m", {"nudged": 1.0})

@@ -16,7 +16,7 @@ from neurosim import (
     Window,
     neurons,
 )
-from neurosim.recording import Progress
+from neurosim.recording import ModulatorAngle, Progress, SquaredError
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -196,3 +196,164 @@ def test_alignment_is_measured_at_the_end_of_every_few_presentations(given, pass
     w = np.eye(2)
     alignment = aligned(given, passive, clock, w, w, every=2, presentations=5)
     assert alignment.at == [0, 2, 4] and len(alignment.angles) == 3
+
+
+def test_readout_with_a_phase_sums_over_its_steps_only(given, clock):
+    """The potentials of the first phase would name class 0; those of the two steps of the second name class 1."""
+    y = given(2, replicas=2, lanes=3, clock=clock)
+    shown = Presentation({"noisy": 1 * ms, "clean": 2 * ms, "after": 1 * ms}, clock=clock)
+    readout = Readout(shown, y, "m", 2, "clean")
+    steps = iter([(9, 0), (0, 2), (1, 0), (9, 0)] * 2)
+
+    class Script(Progress):
+        def run(self):
+            y.view("m")[...] = next(steps)
+
+    script = Script(shown, None)
+    script.order = 0
+    shown.show(np.zeros((2, 3), int))
+    readout.expect([1])
+    Network(y, shown, readout, script).run(shown.remaining)
+    assert readout.confusion.tolist() == [[[0, 0], [0, 6]]] * 2
+    assert readout.error.tolist() == [0, 0]
+
+
+def test_readouts_need_a_phase_that_there_is(clock):
+    error = Population(2, neurons.RATE_ERROR, order=0, clock=clock)
+    shown = Presentation({"noisy": 1 * ms, "clean": 1 * ms}, clock=clock)
+    for read in (lambda: Readout(shown, error, "d", 2, "claen"), lambda: SquaredError(shown, error, "claen")):
+        with pytest.raises(ParameterError, match=r"phase 'claen'.*'clean'"):
+            read()
+
+
+def squared(clock, guesses, targets, order, counted=None, phases=None, phase=None):
+    """Return a SquaredError after these examples; ``guesses`` and ``targets`` are (examples, n)."""
+    replicas, lanes = np.shape(order)[1:]
+    error = Population(np.shape(targets)[1], neurons.RATE_ERROR, order=0, replicas=replicas, lanes=lanes, clock=clock)
+    shown = Presentation(phases or 2 * ms, clock=clock)
+    shown.clamp(error, "guess", guesses)
+    shown.clamp(error, "target", targets)
+    shown.show(order)
+    readout = SquaredError(shown, error, phase)
+    readout.expect(targets, counted)
+    network = Network(error, shown, readout)
+    return readout, network
+
+
+@pytest.mark.parametrize("counted", [None, 13, 12])
+def test_squared_error_is_that_of_its_definition(clock, counted):
+    """sum |target - guess|^2 / sum |target - mean target|^2 over a replica's examples, without the padding.
+
+    Fourteen examples in two lanes, three replicas in orders of their own; a mean far from 0 must not count.
+    """
+    draw = np.random.default_rng(0)
+    targets = 5 + draw.normal(size=(20, 4))
+    guesses = targets + draw.normal(size=(20, 4)) * np.array([0.1, 1, 2, 0.5])
+    order = np.stack([draw.permutation(20)[:14].reshape(7, 2) for _ in range(3)], axis=1)
+    readout, network = squared(clock, guesses, targets, order, counted)
+    assert np.isnan(readout.error).all() and readout.shown == 0
+    network.run(readout.presentation.remaining)
+    assert readout.shown == (counted or 14) and readout.metric == "nse"
+    for replica in range(3):
+        kept = order[:, replica].ravel()[:counted]
+        t, y = targets[kept], guesses[kept]
+        expected = np.sum((t - y) ** 2) / np.sum((t - t.mean(axis=0)) ** 2)
+        assert readout.error[replica] == pytest.approx(expected, rel=1e-5)
+
+
+def test_squared_error_of_the_best_constant_guess_is_one_and_of_the_target_itself_zero(clock):
+    targets = np.random.default_rng(0).normal(size=(6, 3))
+    order = np.arange(6).reshape(3, 1, 2)
+    for guesses, error in ((np.tile(targets.mean(axis=0), (6, 1)), 1), (targets, 0)):
+        readout, network = squared(clock, guesses, targets, order)
+        network.run(readout.presentation.remaining)
+        assert readout.error[0] == pytest.approx(error, abs=1e-6)
+
+
+def test_squared_error_is_unknown_until_there_are_two_different_targets(clock):
+    targets = np.array([[1.0, 2.0], [1.0, 3.0]])
+    readout, network = squared(clock, targets + 1, targets, np.array([[[0]], [[0]], [[1]]]))
+    errors = []
+    for _ in range(3):
+        network.run(2 * ms)
+        errors.append(readout.error[0])
+    assert np.isnan(errors[:2]).all()
+    assert errors[2] == pytest.approx(6 / (2 / 3))  # the mean of 2, 2, 3 is 7/3: squares 1/9, 1/9, 4/9
+    readout.expect(targets)
+    assert readout.shown == 0 and np.isnan(readout.error).all()
+
+
+def test_squared_error_is_read_at_the_end_of_its_phase(clock):
+    """Guesses that change from phase to phase: those in the last step of the phase count, by default of the last."""
+    targets = np.array([[0.0], [2.0]])
+    order = np.array([[[0]], [[1]]])
+    phases = {"noisy": 2 * ms, "clean": 3 * ms}
+    for phase, expected in (("noisy", 9.0), ("clean", 0.25), (None, 0.25)):
+        readout, network = squared(clock, targets, targets, order, phases=phases, phase=phase)
+        shifts = iter([9, 3, 7, 7, 0.5] * 2)
+
+        class Script(Progress):
+            def run(self, shifts=shifts):
+                population = self.readout.population
+                population.view("guess")[...] = population.view("target") + next(shifts)
+
+        script = Script(readout.presentation, None)
+        script.order, script.readout = 0, readout
+        network.add(script)
+        network.run(readout.presentation.remaining)
+        assert readout.error[0] == pytest.approx(2 * expected / 2)  # two examples, and targets 1 from their mean
+
+
+def test_squared_error_goes_on_from_its_state(clock):
+    draw = np.random.default_rng(0)
+    targets, guesses = draw.normal(size=(2, 8, 3))
+    order = np.arange(8).reshape(4, 1, 2)
+    whole, network = squared(clock, guesses, targets, order, counted=7)
+    network.run(4 * ms)
+    half = whole.state()
+    network.run(4 * ms)
+    assert half["count"] == 4, "a state is a copy"
+    other, network = squared(clock, guesses, targets, order[2:], counted=7)
+    other.set_state(half)
+    network.run(4 * ms)
+    np.testing.assert_array_equal(other.error, whole.error)
+    assert other.shown == whole.shown == 7
+
+
+def test_modulator_angle_compares_with_backprops_deltas(given, clock):
+    """Two hidden layers, sizes 5-4-3: delta2 = (e . slope) W3^T and delta1 = (delta2 . slope2) W2^T over all lanes."""
+    draw, replicas, lanes = np.random.default_rng(3), 2, 3
+    shape = dict(replicas=replicas, lanes=lanes, clock=clock)
+    sizes = {"h1": 5, "h2": 4, "y": 3}
+    h1, h2, y = (given(n, order=k, **shape) for k, n in enumerate(sizes.values()))
+    feedback = {name: Population(sizes[name], neurons.RATE_FEEDBACK, order=4, **shape) for name in ("h1", "h2")}
+    error = Population(3, neurons.RATE_ERROR, order=3, **shape)
+    forward = {
+        "h1": Projection(h1, h2, "m_post = w * s_pre", weights=draw.normal(size=(replicas, 5, 4))),
+        "h2": Projection(h2, y, "m_post = w * s_pre", weights=draw.normal(size=(replicas, 4, 3))),
+    }
+    for population, variables in ((error, ("target", "guess", "slope")), *((f, ("d", "slope")) for f in feedback.values())):
+        for variable in variables:
+            population.view(variable)[...] = draw.uniform(0.1, 1, size=population.shape)
+    shown = Presentation(1 * ms, clock=clock)
+    shown.show(np.zeros((1, lanes), int))
+    measure = ModulatorAngle(shown, error, {name: (feedback[name], forward[name]) for name in ("h1", "h2")})
+    Network(h1, h2, y, error, *feedback.values(), *forward.values(), shown, measure).run(1 * ms)
+    assert measure.at == [0]
+    for r in range(replicas):
+        e = error.view("target")[r].astype(float) - error.view("guess")[r]
+        delta2 = (e * error.view("slope")[r]) @ forward["h2"].w[r].T
+        delta1 = (delta2 * feedback["h2"].view("slope")[r]) @ forward["h1"].w[r].T
+        for k, (name, delta) in enumerate((("h1", delta1), ("h2", delta2))):
+            arrived = feedback[name].view("d")[r].astype(float)
+            cosine = np.sum(arrived * delta) / np.linalg.norm(arrived) / np.linalg.norm(delta)
+            assert measure.angles[0][k][r] == pytest.approx(np.degrees(np.arccos(cosine)), abs=1e-3)
+    # backprop's own signals are at no angle to themselves
+    feedback["h1"].view("d")[...] = 3 * np.stack(
+        [
+            ((error.view("target")[r] - error.view("guess")[r]) * error.view("slope")[r]) @ forward["h2"].w[r].T
+            * feedback["h2"].view("slope")[r] @ forward["h1"].w[r].T
+            for r in range(replicas)
+        ]
+    )  # fmt: skip
+    np.testing.assert_allclose(measure.measure_all()[0], 0, atol=0.1)

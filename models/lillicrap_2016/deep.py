@@ -5,6 +5,9 @@ Equations   backprop            delta2 = W^T e    delta1 = W1^T (delta2 . h2')
             feedback alignment  delta2 = B2 e     delta1 = B1 delta2
             dW = eta e h2^T    dW1 = eta (delta2 . h2') h1^T    dW0 = eta (delta1 . h1') x^T
             frozen: feedback alignment with four layers whose first, W0, does not learn
+Symbols     x input, h hidden activity, y output, y* target, e error, delta modulatory signal of hidden neurons (1);
+            W0, W forward and B fixed random feedback weights, eta learning rate; h1, h2 hidden layers, W0, W1, W
+            from the input up, h' slopes of tanh
 Departures  The paper prints the width of the target's weights (0.5) only; see the sources of the others.
             Our backprop learns the four-layer target to the end, which feedback alignment is still on its way to after
             200,000 examples; the paper stops both at the same number of examples, which it does not print. Where its
@@ -96,6 +99,7 @@ DEEP = Experiment(
         "feedback_alignment_4_layers": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 0},
         "frozen_first_layer": {"algorithm": ALIGNMENT, "hidden": FOUR, "frozen": 1},
     },
+    factors=("algorithm", "hidden", "frozen"),
     metric="nse",
     comparisons=(
         Comparison("feedback_alignment_4_layers", "feedback_alignment_3_layers", "P = 9e-13 (t-test, n = 20)"),

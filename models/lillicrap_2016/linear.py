@@ -4,10 +4,14 @@
 Equations   h = W0 x    y = W h    e = y* - y    dW = eta e h^T    dW0 = eta delta x^T
             delta = W^T e (backprop)    delta = B e (feedback alignment)    dW0 = 0 (shallow)
             dW0 = eta (L - L_xi) xi / sigma^2 x^T (node perturbation, xi ~ N(0, sigma^2) added to h)
+Symbols     x input, h hidden activity, y output, y* target, e error, delta modulatory signal of hidden neurons (1);
+            W0, W forward and B fixed random feedback weights, eta learning rate; T the target, L = |e|^2 / 2 the
+            loss, L_xi that with the perturbation xi of standard deviation sigma
 Departures  The paper prints neither the learning rates nor the scale of the perturbation ('manual search'), nor how
             many examples there were: see the parameters' sources. Figure 2 shows one network; here are 20.
-Expect      after the last example, means over 20 replicas: backprop and feedback alignment below a normalised squared
-            error of 0.01, node perturbation above 0.1, shallow above 0.4.
+Expect      after the last example, means over 20 replicas: backprop and feedback alignment below a normalised
+            squared error of 1e-6, node perturbation between 0.001 and 0.01, shallow above 0.9 (at backprop's rate; with
+            eta = 5 it would reach 0.37, the best that 20 random features of 30 inputs allow).
 """
 
 from functools import partial
@@ -59,10 +63,10 @@ LINEAR = Experiment(
             inputs=30,
             duration="10 s",
             expect=(
-                Expect(0.01, "as backprop", ALIGNMENT),
-                Expect(0.01, "Fig. 2a: towards zero", BACKPROP),
-                Expect(None, "Fig. 2a: slow", PERTURBATION, least=0.1),
-                Expect(None, "Fig. 2a: hardly decreases", SHALLOW, least=0.4),
+                Expect(1e-6, "as backprop", ALIGNMENT),
+                Expect(1e-6, "Fig. 2a: towards zero", BACKPROP),
+                Expect(0.01, "Fig. 2a: slow", PERTURBATION, least=0.001),
+                Expect(None, "Fig. 2a: hardly decreases", SHALLOW, least=0.9),
             ),
             task=task,
         )

@@ -3,6 +3,9 @@
 Equations   dW = eta (e . y') h^T - gamma W    dW0 = eta (delta . h') x^T - gamma W0    e = y* - y
             delta = W^T (e . y') (backprop)    delta = B e (feedback alignment)    dW0 = 0 (shallow)
             sparse: feedback alignment with half of the elements of W and of B removed at random
+Symbols     x input, h hidden activity, y output, y* target, e error, delta modulatory signal of hidden neurons (1);
+            W0, W forward and B fixed random feedback weights, eta learning rate, gamma decay; h', y' slopes of the
+            logistic function
 Departures  - The paper prints eta = 1e-3 and neither the widths of W and B nor the number of passes. Its eta needs some
               hundred passes; ours is the largest with which the output does not saturate.
             - Whether y' enters B's signal was lost with the typesetting: B e or B (e . y'). Both learn; see Search.
@@ -77,6 +80,7 @@ MNIST = Experiment(
         SPARSE: {"algorithm": ALIGNMENT, "density": 0.5},
         SHALLOW: {"algorithm": SHALLOW, "density": 1.0},
     },
+    factors=("algorithm", "density"),
     published=(
         Published(0.024, "2.4 % test error (n = 20)", "MNIST", "Results", BACKPROP),
         Published(0.021, "2.1 % test error (n = 20)", "MNIST", "Results", ALIGNMENT),

@@ -5,15 +5,22 @@
 Equations   dW = eta e h^T    dW0 = eta (B e . h') x^T
             While W0 learns alone, its changes carry B into the hidden activity (dh has the direction of B e). Then W
             learns from that activity and aligns with B^T. In the third phase B e teaches W0 what backprop would.
+Symbols     x input, h hidden activity, y output, y* target, e error, delta modulatory signal of hidden neurons (1);
+            W0, W forward and B fixed random feedback weights, eta learning rate; Q_k matrix of output k, h' slope of
+            tanh
 Departures  The paper prints neither widths nor rates nor the lengths of the phases; see the parameters' sources.
-Expect      the error falls faster in the third phase than in the first; W turns towards B^T in the second
+            The paper finds that B comes to act as the pseudoinverse of W. Here, flattened, it lies nearer to W^T (52
+            degrees) than to the pseudoinverse (55).
+Expect      phase by phase, means over 5 replicas: the error does not move (1.05), falls to 0.55 while W learns, and
+            falls on to below 0.45 in the third phase, where W0 alone could not move it in the first. Angles of W to B^T
+            stay at 90 degrees in the first phase and are near 53 at the end of the second.
 """
 
 import numpy as np
 
 from neurosim import neurons
 from neurosim.analysis import angle
-from neurosim.experiment import Comparison, Experiment, Parameter, Preset
+from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset
 from neurosim.tasks import FunctionTask
 from neurosim_models.lillicrap_2016 import rates
 from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW
@@ -101,6 +108,10 @@ PHASES = Experiment(
             values={"replicas": (5, "ours"), "epochs": (45, "ours: the sum of phases"), "lanes": (100, "ours")},
             inputs=20,
             duration="1 min",
+            expect=(
+                Expect(0.45, "the third phase goes on where W stopped, near 0.55", "in_phases", least=0.3),
+                Expect(0.08, "both layers learn together", "together"),
+            ),
             task=task,
         )
     },
@@ -110,6 +121,7 @@ PHASES = Experiment(
         "together": {"algorithm": ALIGNMENT, "schedule": TOGETHER, "eta": 5e-5},
         "backprop": {"algorithm": BACKPROP, "schedule": TOGETHER, "eta": 5e-5},
     },
+    factors=("algorithm", "schedule"),
     metric="nse",
     comparisons=(Comparison("together", "in_phases", "Fig. 5: the phases are artificial"),),
     neurons={"hidden": neurons.TANH, "output": neurons.LINEAR, **rates.FEEDBACK_NEURONS},

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from brian2 import ms
 
-from neurosim import Projection, neurons
+from neurosim import Projection, neurons, training
 from neurosim.analysis import angle
 from neurosim.connectivity import Transposed
-from neurosim.training import evaluate, test, train
-from neurosim_models.lillicrap_2016 import DEEP, LINEAR, MNIST, PHASES, rates
+from neurosim.training import evaluate, train
+from neurosim_models.lillicrap_2016 import LINEAR, MNIST, PHASES, rates
 from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW, SLOPED
 
 ETA = 0.1
@@ -281,7 +281,7 @@ def test_tester_names_the_classes_that_the_network_itself_would(tiny_data, densi
     circuit = MNIST.build(values, data, 4)
     for _ in train(circuit, data, 1, 4):
         pass
-    test(circuit, data)
+    training.test(circuit, data)
     found = circuit.tester.readout.confusion
     evaluate(circuit, data.test_images, data.test_labels)
     np.testing.assert_array_equal(circuit.readout.confusion, found)
@@ -335,12 +335,3 @@ def test_angles_of_weights_are_those_of_their_matrices():
         # y = W^T h: a change of h that carries the error e to the output is pinv(W^T) e, feedback's is B^T e
         assert epoch.measures["angle_pinv"][r] == pytest.approx(between(np.linalg.pinv(w.T), b.T), rel=1e-4)
 
-
-def test_task_of_deep_is_a_network_without_noise():
-    """What a replica has to learn is one function of the inputs: the same inputs have the same targets."""
-    values, task, _ = small(DEEP)
-    inputs, targets = task.training(1, 2)
-    functions = [task.draw_function(task._generator(r, 0)) for r in range(2)]
-    for r in range(2):
-        np.testing.assert_allclose(functions[r](inputs[r][:3]), targets[r][:3], rtol=1e-12)
-    assert np.abs(functions[0](inputs[0]) - functions[1](inputs[0])).max() > 0.1
