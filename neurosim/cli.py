@@ -193,17 +193,18 @@ def run(model, resume, origin, checkpoint_every, out, force, **chosen):
     """Run MODEL and keep what it gives in a folder."""
     _quiet()
     given = {name: value for name, value in chosen.items() if value not in (None, ())}
+    named = ["--set" if name == "settings" else f"--{name}" for name in given]
     if out is not None and not str(out).strip("."):
         raise ParameterError("--out: a folder of its own is needed, as runs/first")
     more = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if resume is not None:
-        extra = [*(["MODEL"] if model else []), *(f"--{name}" for name in given)]
+        extra = [*(["MODEL"] if model else []), *named]
         extra += [name for name, there in (("--from", origin), ("--out", out), ("--force", force)) if there]
         if extra:
             raise ParameterError(f"--resume goes on with a run as it was; leave {', '.join(extra)} out")
         return _resume(resume, more)
     if origin is not None:
-        extra = [*(["MODEL"] if model else []), *(f"--{name}" for name in given)]
+        extra = [*(["MODEL"] if model else []), *named]
         if extra:
             raise ParameterError(f"--from repeats a run as it was; leave {', '.join(extra)} out")
         return _repeat(origin, out, force, more)
@@ -225,7 +226,7 @@ def _run(model, given, out, force, more):
         asked["data"] = next(iter(experiment.presets))
     experiment.choose(experiment.resolve(asked["data"], settings), settings, names)  # before data are read
     seed = given.get("seed", 1)
-    examples, inputs = _examples(experiment, asked, settings, seed)
+    examples, inputs = _examples(experiment, asked, lambda: experiment.resolve(asked["data"], settings), seed)
     near = experiment.preset_for(examples.name, inputs)
     if near != examples.name:
         print(f"note      no constants are known for {examples.name}: those for {near} are used, see neurosim show")
@@ -247,8 +248,8 @@ def _simulate(full, experiment, examples, values, seed, out, force, conditions, 
     return _report(finished, experiment)
 
 
-def _examples(experiment, asked, settings, seed):
-    """Return the data that were asked for, and their number of inputs."""
+def _examples(experiment, asked, values, seed):
+    """Return the data that were asked for, and their number of inputs; ``values()`` decides those of a function."""
     from neurosim import data as datasets
 
     preset = experiment.presets.get(asked["data"])
@@ -260,7 +261,7 @@ def _examples(experiment, asked, settings, seed):
                 raise ParameterError(
                     f"--{option}: this experiment makes its own examples; see --set examples and tests"
                 )
-        task = preset.task(experiment.resolve(asked["data"], settings), seed)
+        task = preset.task(values(), seed)
         return task, task.inputs
     examples = datasets.load(asked["data"])
     if asked["limit"] is not None:
@@ -281,17 +282,14 @@ def _naming(folder):
 
 def _opened(folder):
     """Return (run, experiment, examples, values, conditions) of a run that exists."""
-    from neurosim.experiment import plain
     from neurosim.runs import Run
     from neurosim.simulate import recorded
 
     opened = Run.open(folder)
     _, _, experiment = _find_one(opened.record["model"])
     values, conditions = recorded(opened, experiment)
-    known = experiment.parameters_for(opened.record["preset"])
-    settings = {name: plain(value) for name, value in values.items() if name in known}
     asked = {"limit": None, "validation": None, **opened.record["data"]["asked"]}
-    examples, _ = _examples(experiment, asked, settings, opened.record["seed"])
+    examples, _ = _examples(experiment, asked, lambda: values, opened.record["seed"])
     return opened, experiment, examples, values, conditions
 
 
@@ -444,7 +442,7 @@ def plot(folder, figure):
     _, _, experiment = _find_one(opened.record["model"])
     if figure is not None and figure not in experiment.figures:
         raise unknown("figure", figure, experiment.figures)
-    for path in draw(opened, [figure] if figure else experiment.figures):
+    for path in draw(opened, [figure] if figure else experiment.figures, skip=figure is None):
         print(path)
 
 

@@ -16,7 +16,7 @@ BORDER = dict(color="0.8", linewidth=0.7, zorder=0)
 RASTER_PRESENTATIONS = 6
 
 
-def draw(run, names):
+def draw(run, names, skip=True):
     """Draw figures of a run into its folder; return their paths.
 
     Parameters
@@ -25,6 +25,8 @@ def draw(run, names):
         Finished or running.
     names : iterable of str
         Which figures, see :data:`FIGURES`.
+    skip : bool
+        Leave out figures of what this run does not have; otherwise they raise a ParameterError.
     """
     import matplotlib
 
@@ -36,6 +38,10 @@ def draw(run, names):
             image = io.BytesIO()
             try:
                 figure = FIGURES[name](run)
+            except NothingToDrawError:
+                if skip:
+                    continue
+                raise
             except KeyError as error:
                 raise ParameterError(f"{run.folder}: the run's files lack {error}, which {name} needs") from None
             with writing(run.folder / "figures" / f"{name}.png") as path:
@@ -44,6 +50,10 @@ def draw(run, names):
         run.write(f"figures/{name}.png", image.getvalue())
         paths.append(path)
     return paths
+
+
+class NothingToDrawError(ParameterError):
+    """A run has nothing of what a figure shows."""
 
 
 def mark_presentations(ax, time, steps):
@@ -243,6 +253,8 @@ def alignment(run):
     """Angle between the signal sent by B and the one that transposed forward weights would send, per layer."""
     traces = run.of_condition("traces.npz")
     examples, angles = traces["angles/examples"][0], traces["angles/angle"][0]
+    if not len(traces["angles/layers"][0]):
+        raise NothingToDrawError(f"{run.folder}: this run has no random feedback, whose angle could be drawn")
     figure = _figure(run, 5.0, 3.6, "Forward weights align with random feedback")
     ax = figure.subplots()
     for k, layer in enumerate(traces["angles/layers"][0]):
@@ -267,7 +279,9 @@ def angles(run):
     ax = figure.subplots()
     names = [name for name in run.record["conditions"] if _has_angles(run, name)]
     if not names:
-        raise ParameterError(f"{run.folder}: no condition of this run has random feedback, whose angle could be drawn")
+        raise NothingToDrawError(
+            f"{run.folder}: no condition of this run has random feedback, whose angle could be drawn"
+        )
     k = 0
     for name in names:
         traces = run.of_condition("traces.npz", name)
@@ -315,9 +329,9 @@ def features(run, count=10):
         if side * side == len(found):
             weights[name] = (found, side)
     if not weights:
-        raise ParameterError(f"{run.folder}: no weights of square images to draw")
+        raise NothingToDrawError(f"{run.folder}: no weights of square images to draw")
     figure = _figure(
-        run, 7.2, 0.85 * len(weights) + 0.8, "Incoming weights of hidden neurons, each scaled to its largest"
+        run, 7.2, 0.72 * len(weights) + 0.6, "Incoming weights of hidden neurons, each scaled to its largest"
     )
     rows = figure.subplots(len(weights), count, squeeze=False)
     for axes, (name, (found, side)) in zip(rows, weights.items(), strict=True):
@@ -328,6 +342,7 @@ def features(run, count=10):
             ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
             ax.set_xticks([])
             ax.set_yticks([])
+            ax.spines[:].set_visible(False)
         axes[0].set_ylabel(_words(name).replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
     return figure
 
@@ -360,7 +375,9 @@ def final(run):
 
 def phases(run):
     """Error and angles over the artificial phases in which W0, W and W0 learn alone."""
-    condition = "in_phases" if "in_phases" in run.record["conditions"] else next(iter(run.record["conditions"]))
+    condition = "in_phases"
+    if condition not in run.record["conditions"]:
+        raise NothingToDrawError(f"{run.folder}: the run has no condition {condition}")
     metrics = run.metrics()
     traces = run.of_condition("traces.npz", condition)
     epochs, units = traces["measures/epochs"][0], traces["measures/angle_units"][0]

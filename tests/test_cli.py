@@ -1,6 +1,7 @@
 """The command line keeps its contract: what it prints, its exit status, and one clear line for whatever is wrong."""
 
 import contextlib
+import csv
 import dataclasses
 import errno
 import gzip
@@ -629,3 +630,241 @@ def test_ctrl_c_keeps_what_there_is(tmp_path, command):
     error = run.metrics()["error"]
     assert error.size >= 4 and np.isfinite(error[:4]).all()
     assert command("plot", folder) == (0, "".join(f"{folder}/figures/{name}.png\n" for name in FIGURES), "")
+
+
+# Conditions
+
+
+def options(name, small, **more):
+    """Return the command line of a small experiment with this name, and the name of its data."""
+    _, used, settings = small(name, **more)
+    pairs = [word for each, value in settings.items() for word in ("--set", f"{each}={value}")]
+    return ["run", f"lillicrap_2016.{name}", "--seed", "3", *pairs, *([] if used.name != "digits" else ["--limit", "60"])]
+
+
+def rows_of(run, conditions):
+    """Return the lines of metrics.csv that are of these conditions, as cells by column; columns without values left out."""
+    with (run.folder / "metrics.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["condition"] in conditions]
+    filled = {name for row in rows for name, value in row.items() if value}
+    return [{name: value for name, value in row.items() if name in filled} for row in rows]
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("linear", [3, 1]), ("mnist", [2]), ("deep", [-1, 0])])
+def test_conditions_asked_for_give_what_they_give_in_company(command, small, small_run, name, chosen):
+    """Only they run, in the order asked for, with the very numbers that a run of all conditions has for them."""
+    names = [list(small(name)[0].conditions)[k] for k in chosen]
+    status, out, err = command(*options(name, small), "--conditions", ", ".join(names), "--out", "run")
+    assert status == 0, err
+    run, whole = Run.open("run"), small_run(name)
+    assert list(run.record["conditions"]) == list(json.loads(Path("run/summary.json").read_text())["final"]) == names
+    mine = rows_of(run, names)
+    assert mine and {row["condition"] for row in mine} == set(names)
+    for each in names:
+        assert rows_of(run, [each]) == rows_of(whole, [each])
+        for key, (array, _) in run.of_condition("weights.npz", each).items():
+            np.testing.assert_array_equal(array, whole.of_condition("weights.npz", each)[key][0], err_msg=key)
+    assert [line for line in out.splitlines() if line in whole.record["conditions"]] == names * (len(names) > 1)
+
+
+def test_setting_chooses_the_conditions_that_agree_with_it(command, small):
+    status, *_ = command(*options("linear", small, epochs="1"), "--set", "algorithm=backprop", "--out", "one")
+    assert status == 0 and list(Run.open("one").record["conditions"]) == ["backprop"]
+    status, *_ = command(*options("deep", small, epochs="1", hidden="7"), "--out", "other")
+    record = Run.open("other").record
+    assert status == 0 and record["conditions"] == {"hidden=7": {}}
+    assert record["parameters"]["hidden"] == {"value": [7], "unit": "neurons", "source": "set by the user"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("backprob", ["condition 'backprob'", "'backprop'"]),
+        ("backprop,,shallow", ["condition ''"]),
+        ("", ["condition ''"]),
+        ("backprop,shallow,nothing", ["condition 'nothing'", "feedback_alignment"]),
+    ],
+)
+def test_unknown_condition_is_refused(refused, small, asked, words):
+    refused([*options("linear", small), "--conditions", asked], *words)
+
+
+def test_condition_that_another_setting_excludes_is_refused(refused, small):
+    arguments = options("linear", small, algorithm="shallow")
+    refused([*arguments, "--conditions", "shallow,backprop"], "'backprop'", "algorithm=backprop", "--set")
+
+
+def test_show_names_all_conditions_with_what_they_set(command):
+    for experiment in EXPERIMENTS:
+        _, out, _ = command("show", f"lillicrap_2016.{experiment.name}")
+        table = re.search(r"^Conditions\n((?:    .*\n)+)", out, re.M)[1].splitlines()
+        assert [line.split()[0] for line in table] == list(experiment.conditions)
+        for line, own in zip(table, experiment.conditions.values(), strict=True):
+            assert all(f"{name}=" in line for name in own)
+
+
+ALONE = [
+    (each.name, condition)
+    for each in EXPERIMENTS
+    for condition, own in each.conditions.items()
+    if own.get("algorithm") != "feedback_alignment" or own.get("schedule") == "together"
+]
+
+
+@pytest.mark.parametrize(("name", "condition"), ALONE)
+def test_one_condition_alone_runs_and_draws_the_figures_that_apply(command, small, name, condition):
+    """Without random feedback there is no angle to draw: the run is as good as any other, and so is its status."""
+    arguments = options(name, small, epochs="1", replicas="1")
+    status, out, err = command(*arguments, "--conditions", condition, "--out", "run")
+    assert status == 0, err
+    drawn = [Path(path).stem for path in re.findall("^figure +(.*)$", out, re.M)]
+    assert "learning" in drawn and all((Path("run/figures") / f"{each}.png").is_file() for each in drawn)
+    status, out, err = command("plot", "run")
+    assert (status, err) == (0, "") and [Path(path).stem for path in out.split()] == drawn
+
+
+# Validation
+
+
+def test_validation_tests_on_examples_held_out_from_training(command, small):
+    status, *_ = command(*options("mnist", small), "--validation", "20", "--conditions", "shallow", "--out", "run")
+    run = Run.open("run")
+    held = data.load("digits").limit(60).validation(20, seed=1)
+    assert status == 0
+    record = run.record["data"]
+    assert (record["train"], record["test"], record["sha256"]) == (40, 20, held.sha256)
+    assert record["asked"] == {"data": "digits", "limit": 60, "validation": 20}
+    assert run.of_condition("traces.npz")["confusion"][0].sum(axis=(1, 2)).tolist() == [20, 20]
+    status, *_ = command(*options("mnist", small), "--seed", "4", "--validation", "20", "--conditions", "shallow")
+    assert status == 0
+    (other,) = Path("runs").iterdir()
+    assert Run.open(other).record["data"]["sha256"] == held.sha256, "the seed of the run has no part in the split"
+
+
+@pytest.mark.parametrize(("n", "words"), [("60", ["60", "59", "digits"]), ("0", ["0", "digits"]), ("x", ["'x'"])])
+def test_number_held_out_that_cannot_be_is_refused(refused, small, n, words):
+    refused([*options("mnist", small), "--validation", n], *words)
+
+
+@pytest.mark.parametrize("option", ["--limit", "--validation"])
+def test_experiments_that_make_their_examples_take_no_part_of_them(refused, small, option):
+    refused([*options("linear", small), option, "5"], option, "makes its own examples", "--set examples")
+
+
+@pytest.mark.parametrize("name", ["digits", "linaer"])
+def test_experiments_that_make_their_examples_take_no_other_data(refused, small, name):
+    refused([*options("linear", small), "--data", name], f"data '{name}'", "linear", "makes its own")
+
+
+# Again
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("linear", {"conditions": "node_perturbation,backprop"}),
+        ("deep", {"set": "target_width=0.123456789", "seed": "4"}),
+        ("phases", {"conditions": "in_phases", "set": "q_width=0.30000000000000004"}),
+        ("mnist", {"validation": "20", "conditions": "sparse_feedback_alignment"}),
+        ("spiking", {"set": "dt=0.7*ms"}),
+    ],
+)
+def test_from_repeats_a_run_to_the_last_digit(command, small, name, more):
+    """All that the run was asked for is repeated: settings, however many digits they have, conditions, seed, data."""
+    extra = [word for option, value in more.items() for word in (f"--{option}", value)]
+    status, first_out, err = command(*options(name, small, epochs="1"), *extra, "--out", "first")
+    assert status == 0, err
+    status, out, err = command("run", "--from", "first", "--out", "again")
+    assert status == 0, err
+    first, again = Run.open("first"), Run.open("again")
+    assert (first.folder / "metrics.csv").read_bytes() == (again.folder / "metrics.csv").read_bytes()
+    assert (first.folder / "summary.json").read_bytes() == (again.folder / "summary.json").read_bytes()
+    for file in ("weights.npz", "traces.npz"):
+        for key, (array, unit) in first.arrays(file).items():
+            np.testing.assert_array_equal(array, again.arrays(file)[key][0], err_msg=key)
+    own = {"times", "host"}
+    assert {k: v for k, v in first.record.items() if k not in own} == {
+        k: v for k, v in again.record.items() if k not in own
+    }
+    assert out.replace("again/", "first/") == first_out
+
+
+def test_from_notes_other_versions(command, copied):
+    record = json.loads((copied / "run.json").read_text())
+    record["versions"]["numpy"] = "1.0.0"
+    (copied / "run.json").write_text(json.dumps(record))
+    status, out, _ = command("run", "--from", copied, "--out", "again")
+    assert status == 0 and f"note      numpy was 1.0.0, is {np.__version__}" in out
+
+
+def changed(copied, change):
+    record = json.loads((copied / "run.json").read_text())
+    change(record)
+    (copied / "run.json").write_text(json.dumps(record))
+
+
+def test_from_refuses_other_data_and_other_parameters(refused, copied):
+    changed(copied, lambda record: record["data"].update(sha256="0" * 64))
+    refused(["run", "--from", copied], copied, "other data", "0" * 12)
+    changed(copied, lambda record: record["parameters"].pop("eta"))
+    refused(["run", "--from", copied], copied, "parameters", "eta")
+
+
+def test_finished_run_is_not_resumed(refused, copied):
+    before = contents(copied)
+    refused(["run", "--resume", copied], copied, "finished", f"--from {copied}")
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize("again", ["--resume", "--from"])
+@pytest.mark.parametrize(
+    ("extra", "word"),
+    [([MODEL], "MODEL"), (["--set", "eta=1"], "--set"), (["--seed", "1"], "--seed"), (["--limit", "9"], "--limit")],
+)
+def test_run_again_takes_no_other_settings(refused, copied, again, extra, word):
+    line = refused(["run", again, copied, *extra], again, word)
+    assert "settings" not in line, "options are named as they are typed"
+
+
+@pytest.mark.parametrize("again", ["--resume", "--from"])
+def test_run_again_needs_a_run(refused, again, tmp_path):
+    refused(["run", again, tmp_path / "nowhere"], "nowhere", "run.json")
+    refused(["run", again], again)
+
+
+def test_resume_and_from_exclude_each_other(refused, copied):
+    refused(["run", "--resume", copied, "--from", copied], "--from")
+
+
+def test_from_needs_another_folder_than_its_origin(refused, copied):
+    before = contents(copied)
+    refused(["run", "--from", copied, "--out", copied], copied, "--force")
+    assert contents(copied) == before
+
+
+# Report
+
+
+def test_report_prints_a_table_of_all_conditions(command, small_run):
+    run = small_run("linear")
+    status, out, err = command("report", run.folder)
+    assert (status, err) == (0, "")
+    summary = json.loads((run.folder / "summary.json").read_text())
+    for condition, splits in summary["final"].items():
+        rows = [line for line in out.splitlines() if line.startswith("|") and condition.replace("_", r"_") in line]
+        assert any(f"{splits['test']['mean']:.3g}" in row for row in rows), condition
+    assert "lillicrap_2016.linear" in out
+
+
+@pytest.mark.parametrize("suffix", ["md", "html"])
+def test_report_of_several_runs_is_written_into_a_file(command, finished, small_run, suffix):
+    folders = [finished[0], small_run("mnist").folder]
+    status, out, err = command("report", *folders, "--out", f"page.{suffix}")
+    assert (status, err) == (0, "") and out.strip().endswith(f"page.{suffix}")
+    text = Path(f"page.{suffix}").read_text()
+    assert "lillicrap_2016.spiking" in text and "lillicrap_2016.mnist" in text
+
+
+def test_report_of_what_is_no_run_is_refused(refused, tmp_path):
+    refused(["report", tmp_path / "nowhere"], "nowhere", "run.json")
+    refused(["report"], "FOLDER")

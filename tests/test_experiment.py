@@ -1,5 +1,6 @@
 """What a user types becomes a value of the right kind, unit and range, or an error that says what would be right."""
 
+import dataclasses
 import json
 
 import pytest
@@ -211,7 +212,9 @@ def several():
         "alignment_4": {"algorithm": "alignment", "hidden": (20, 10)},
     }
     presets = {"digits": Preset({}, 64, "1 s")}
-    return Experiment("toy", "a toy", parameters, presets, build=None, conditions=conditions)
+    return Experiment(
+        "toy", "a toy", parameters, presets, build=None, conditions=conditions, factors=("algorithm", "hidden")
+    )
 
 
 def chosen(experiment, settings, names=None):
@@ -246,6 +249,16 @@ def test_where_all_drop_out_what_the_user_set_is_the_one_condition(several):
     assert chosen(several, {"hidden": "20", "algorithm": "alignment"}).keys() == {"hidden=20,algorithm=alignment"}
 
 
+def test_setting_that_is_no_factor_holds_for_all_conditions(several):
+    """Also where a condition has a value of its own for it, as a learning rate of its own."""
+    own = {name: {**settings, "rate": 0.2} for name, settings in several.conditions.items()}
+    experiment = dataclasses.replace(several, conditions=own, factors=("algorithm",))
+    assert {values["rate"] for values in chosen(experiment, {}).values()} == {0.2}
+    found = chosen(experiment, {"rate": "0.7", "hidden": "9", "algorithm": "backprop"})
+    assert list(found) == ["backprop_3", "backprop_4"]
+    assert all((values["rate"], values["hidden"]) == (0.7, (9,)) for values in found.values())
+
+
 def test_conditions_are_chosen_by_name_once_each_in_the_order_asked_for(several):
     assert list(chosen(several, {}, ["alignment_4", "backprop_3", "alignment_4"])) == ["alignment_4", "backprop_3"]
 
@@ -266,6 +279,7 @@ def test_conditions_and_claims_of_a_model_are_about_what_exists(experiment):
         known = experiment.parameters_for(data_name)
         for own in experiment.conditions.values():
             assert all(known[name].check(value) == value for name, value in own.items())
+            assert set(experiment.factors) <= set(own)
         expects = experiment.presets[data_name].expect
         named = [each.condition for each in (*experiment.published, *expects)]
         named += [name for each in experiment.comparisons for name in (each.lower, each.higher)]

@@ -56,7 +56,7 @@ MNIST = Experiment(
             values={
                 "hidden": ((100,), "ours: 64 pixels ask for less than 784"),
                 "w_width": (0.2, "ours: wider, as there are fewer inputs to a neuron"),
-                "lanes": (10, "ours"),
+                "lanes": (5, "ours: as for MNIST"),
                 "replicas": (5, "ours"),
                 "epochs": (20, "ours"),
             },

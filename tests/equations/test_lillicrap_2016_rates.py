@@ -179,7 +179,7 @@ def test_weights_of_one_name_start_alike_whatever_the_algorithm(algorithm):
 
 
 def test_shallow_learning_changes_the_output_weights_only():
-    shallow, exact = network(SHALLOW), network(BACKPROP)
+    shallow, exact = network(SHALLOW, decay=0.01), network(BACKPROP, decay=0.01)
     _, changes = step(shallow, *examples(shallow))
     _, expected = step(exact, *examples(exact))
     same_changes(changes, {name: expected[name] for name in ("W_y", "b_y")})
