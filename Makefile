@@ -25,6 +25,7 @@ bench: $(VENV)/developer
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sparse_input.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/replicas.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

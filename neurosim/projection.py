@@ -405,7 +405,7 @@ class Projection(brian2.core.base.BrianObject):
 
     @property
     def w(self):
-        """The weights: a live array in base units, (replicas, n_pre, n_post) for a matrix; write with ``w[...] = ``.
+        """The weights: a live array in base units, (replicas, n_pre, n_post) for a matrix; set it with ``w = `` or ``w[...] = ``.
 
         Other connectivities have other shapes after the replicas: (synapses,) in the order of ``i`` and ``j`` for
         lists, (height, width, channels in, channels out) for a convolution, (1,) where one weight stands for all.
@@ -422,6 +422,18 @@ class Projection(brian2.core.base.BrianObject):
         if self.layout.shape == self.layout.stored:
             return self._weights
         return self._weights.reshape(len(self._weights), *self.layout.shape)
+
+    @w.setter
+    def w(self, values):
+        live = self.w
+        if values is live or (isinstance(values, np.ndarray) and values.base is self._weights):
+            return  # ``w *= 2`` has written it already
+        if get_dimensions(values) is not self.scope.synapse[WEIGHT]:
+            raise ParameterError(
+                f"{self.name}.w: the weights have the unit {self.unit}, what is given has "
+                f"{get_unit_for_display(get_dimensions(values))}"
+            )
+        live[...] = np.asarray(values)
 
     def copy_of_weights(self):
         """Return the weights as a new array of the shape of ``w``; unlike a look at ``w``, it changes no rounding."""

@@ -276,11 +276,13 @@ class Window(_AtEnd):
             values[...] = arrays[f"trace {name}"]
 
 
-class _Angles(_AtEnd):
-    """Angles of layers, measured at the end of every few presentations while it is open."""
+class _Angles(brian2.core.base.BrianObject):
+    """Angles of layers in the last step of every few presentations while it is open, before weights learn from it."""
+
+    add_to_magic_network = True
 
     def __init__(self, presentation, paths, name):
-        super().__init__(presentation.clock, order=3, name=name)
+        super().__init__(clock=presentation.clock, when="synapses", order=-2, name=name)
         self.presentation, self.paths = presentation, paths
         self.every, self.is_open = 1, True
         self.angles, self.at = [], []
@@ -311,7 +313,7 @@ class Alignment(_Angles):
     """The angle between the signal that fixed feedback sends and the one that the transposed weights would send.
 
     For a layer below a feedback source with signals m: the angle between ``m B`` and ``m W^T``, both taken over
-    all lanes, at the end of every few presentations.
+    all lanes, in the last step of every few presentations, before weights learn from it.
 
     Parameters
     ----------
@@ -339,7 +341,7 @@ class ModulatorAngle(_Angles):
     """The angle between the modulatory signals that arrive and those that backprop would send from the same errors.
 
     Backprop's are ``(error * slope) W^T`` for the highest layer, and from layer to layer ``(delta * slope) W^T``
-    with its own delta. Taken over all lanes, at the end of every few presentations.
+    with its own delta. Taken over all lanes, in the last step of every few presentations, before weights learn from it.
 
     Parameters
     ----------

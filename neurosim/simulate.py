@@ -70,12 +70,14 @@ def simulate(
     for each in conditions.values():
         presentations_an_epoch(sizes(data)[0], each["lanes"])
     brian2.prefs.codegen.target = target
-    first = experiment.build(next(iter(conditions.values())), data, seed)  # says what is wrong before a folder is made
+    name, first_values = next(iter(conditions.items()))
+    first = experiment.build(first_values, data, seed)  # says what is wrong before a folder is made
     room = 2 * len(conditions) * sum(p.stored.nbytes for p in first.projections.values()) + ROOM
-    del first
     record = _record(model, experiment, data, values, conditions, seed, target, asked)
     run = Run.create(folder, record, force, room)
-    return _Session(run, experiment, data, conditions, tell, checkpoint_every, began).carry_out()
+    session = _Session(run, experiment, data, conditions, tell, checkpoint_every, began)
+    session.built[name] = first
+    return session.carry_out()
 
 
 def resume(run, experiment, data, *, tell=None, checkpoint_every=CHECKPOINT_EVERY):
@@ -150,8 +152,8 @@ class _Session:
         self.run, self.experiment, self.data, self.conditions = run, experiment, data, conditions
         self.tell, self.checkpoint_every, self.began = tell, checkpoint_every, began
         self.seed = run.record["seed"]
+        self.built = {}  # circuits that are there already
         self.rows = []
-        self.curves = {}
         self.traces, self.weights = {}, {}  # of conditions that are over
         self.kept = None
         self.number = 0
@@ -200,7 +202,7 @@ class _Session:
         run = self.run
         brian2.seed(self.seed)
         with continued_draws() as draws:
-            circuit = self.experiment.build(values, self.data, self.seed)
+            circuit = self.built.pop(name, None) or self.experiment.build(values, self.data, self.seed)
             keeper = _Checkpoints(self, index, name, circuit, draws)
             run.log(f"built {run.record['model']}, {name}, after {time.monotonic() - self.began:.2f} s")
             epochs = values["epochs"]

@@ -639,7 +639,14 @@ def options(name, small, **more):
     """Return the command line of a small experiment with this name, and the name of its data."""
     _, used, settings = small(name, **more)
     pairs = [word for each, value in settings.items() for word in ("--set", f"{each}={value}")]
-    return ["run", f"lillicrap_2016.{name}", "--seed", "3", *pairs, *([] if used.name != "digits" else ["--limit", "60"])]
+    return [
+        "run",
+        f"lillicrap_2016.{name}",
+        "--seed",
+        "3",
+        *pairs,
+        *([] if used.name != "digits" else ["--limit", "60"]),
+    ]
 
 
 def rows_of(run, conditions):

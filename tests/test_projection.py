@@ -291,3 +291,18 @@ def test_restored_network_continues_as_if_it_had_not_been_interrupted(given, pas
     assert shown.remaining == 13 * target.clock.dt
     network.run(8 * target.clock.dt)
     assert all(np.array_equal(a, b) for a, b in zip(first, state(), strict=True))
+
+
+def test_weights_are_set_as_a_whole(given, passive, clock):
+    """By ``w = `` with their unit, in place by ``w *= ``, never to another shape or unit."""
+    p = Projection(
+        given(3, clock=clock), passive(2, clock=clock), "drive_post = w * s_pre / mV", weights=np.ones((3, 2)) * mV
+    )
+    p.w = np.arange(6).reshape(3, 2) * mV
+    np.testing.assert_allclose(p.w[0], np.arange(6).reshape(3, 2) * 1e-3)
+    p.w *= 2
+    np.testing.assert_allclose(p.w[0], np.arange(6).reshape(3, 2) * 2e-3)
+    with pytest.raises(ParameterError, match="unit"):
+        p.w = np.ones((3, 2))
+    with pytest.raises(ValueError, match="broadcast"):
+        p.w = np.ones((2, 2)) * mV

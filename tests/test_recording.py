@@ -332,7 +332,10 @@ def test_modulator_angle_compares_with_backprops_deltas(given, clock):
         "h1": Projection(h1, h2, "m_post = w * s_pre", weights=draw.normal(size=(replicas, 5, 4))),
         "h2": Projection(h2, y, "m_post = w * s_pre", weights=draw.normal(size=(replicas, 4, 3))),
     }
-    for population, variables in ((error, ("target", "guess", "slope")), *((f, ("d", "slope")) for f in feedback.values())):
+    for population, variables in (
+        (error, ("target", "guess", "slope")),
+        *((f, ("d", "slope")) for f in feedback.values()),
+    ):
         for variable in variables:
             population.view(variable)[...] = draw.uniform(0.1, 1, size=population.shape)
     shown = Presentation(1 * ms, clock=clock)
@@ -357,3 +360,33 @@ def test_modulator_angle_compares_with_backprops_deltas(given, clock):
         ]
     )  # fmt: skip
     np.testing.assert_allclose(measure.measure_all()[0], 0, atol=0.1)
+
+
+@pytest.mark.parametrize("algorithm", ["backprop", "feedback_alignment"])
+def test_angles_are_those_before_the_weights_learn_from_the_example(algorithm):
+    """With B = W^T at every moment the signals are backprop's: the angle is 0, though W learns in every step."""
+    from neurosim.connectivity import Transposed
+    from neurosim.recording import ModulatorAngle
+    from neurosim_models.lillicrap_2016 import LINEAR
+
+    values = LINEAR.resolve("linear", {"algorithm": algorithm, "eta": "0.01", "examples": "20"})
+    task = LINEAR.presets["linear"].task(values, 1)
+    circuit = LINEAR.build(values, task, 1)
+    objects = {each.name: each for each in circuit.network.sorted_objects}
+    if algorithm == "backprop":
+        assert isinstance(objects["WT_h1"].connectivity, Transposed)
+        paths = {"h1": (objects["feedback_h1"], circuit.projections["W_y"])}
+        angles = ModulatorAngle(circuit.presentation, circuit.populations["error"], paths)
+        circuit.network.add(angles)
+    else:
+        angles = circuit.alignment
+    inputs, targets = task.training(1, circuit.replicas)
+    circuit.feed(inputs.reshape(-1, 30), targets.reshape(-1, 10))
+    circuit.presentation.show(np.arange(20)[:, None, None] + 20 * np.arange(circuit.replicas)[:, None])
+    circuit.network.run(circuit.presentation.remaining)
+    found = np.array(angles.angles)
+    assert found.shape == (20, 1, circuit.replicas)
+    if algorithm == "backprop":
+        np.testing.assert_allclose(found, 0, atol=0.1)
+    else:
+        assert np.abs(found[0].mean() - 90) < 10 and found[-1].mean() < 85

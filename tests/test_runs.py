@@ -227,11 +227,16 @@ def test_killed_run_leaves_whole_files_only_and_can_be_plotted(tmp_path, capsys)
     ended = subprocess.run(code, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGXFSZ, ended.stderr
     run = Run.open(folder)
-    assert (run.record["status"], run.record["progress"]) == ("running", {"condition": "feedback_alignment", "epoch": 1})
+    assert (run.record["status"], run.record["progress"]) == (
+        "running",
+        {"condition": "feedback_alignment", "epoch": 1},
+    )
     metrics = run.metrics()
     assert metrics["epoch"].tolist() in ([1] * 4, [1] * 4 + [2] * 4) and np.isfinite(metrics["error"]).all()
     assert json.loads((folder / "summary.json").read_text())["final"]["feedback_alignment"]["test"]["n"] == 2
-    assert run.of_condition("traces.npz")["first/time"][0].size == 50, "the first epoch's: ten presentations of five steps"
+    assert run.of_condition("traces.npz")["first/time"][0].size == 50, (
+        "the first epoch's: ten presentations of five steps"
+    )
     assert all(np.isfinite(array).all() for array, _ in run.arrays("weights.npz").values())
     half = [path for path in folder.iterdir() if path.is_file() and path.name not in FILES]
     assert all(path.name.startswith(".") and path.stat().st_size <= 4096 for path in half) and len(half) == 1

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numba
 import numpy as np
-import pooch
 
 HEADER = '''"""A kernel that neurosim made from the text of a rule or a transmit; may be deleted."""
 
@@ -82,6 +81,8 @@ def threads(edges, {arguments}):
 
 def cache_folder():
     """Return where kernels are kept: ``NEUROSIM_CACHE``, or the user's cache folder."""
+    import pooch  # brings a progress bar along, which a notebook's kernel complains about
+
     return Path(os.environ.get("NEUROSIM_CACHE") or pooch.os_cache("neurosim")) / "kernels"
 
 

@@ -334,4 +334,3 @@ def test_angles_of_weights_are_those_of_their_matrices():
         assert epoch.measures["angle_W_B"][r] == pytest.approx(between(w.T, b), rel=1e-4)
         # y = W^T h: a change of h that carries the error e to the output is pinv(W^T) e, feedback's is B^T e
         assert epoch.measures["angle_pinv"][r] == pytest.approx(between(np.linalg.pinv(w.T), b.T), rel=1e-4)
-
