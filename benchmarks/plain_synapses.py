@@ -41,7 +41,7 @@ dd/dt = (drive - d) / tau : 1
 drive : 1
 m : 1
 """
-SIGMOID = "m = phi_gain * (1 / (1 + exp(-d)) - 0.5)"
+SIGMOID = "m = phi_gain * (1 / (1 + exp(-phi_slope * d)) - 0.5)"
 DRAWN, GIVEN = ("rand() < clip(x, 0, p_max)", "rand() < p"), ("given > 0.5", "given > 0.5")
 
 
@@ -64,6 +64,7 @@ class PlainNetwork:
             "tau": -dt / np.log(1 - values["integration"]),
             "p_max": values["p_max"],
             "phi_gain": values["phi_gain"],
+            "phi_slope": values["phi_slope"],
             "eta": values["eta"],
         }
         self.options = dict(namespace=constants, clock=Clock(dt), codeobj_class=CythonCodeObject)

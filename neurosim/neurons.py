@@ -45,10 +45,11 @@ class NeuronType:
 LILLICRAP = "Lillicrap et al. 2016, Methods, 'A deep network that integrates its activity and spikes'"
 
 # The signal of error and feedback neurons: a sigmoid of their potential d, centred on 0.
-PHI = "m = 0.5 * phi_gain * tanh(0.5 * d)"
+PHI = "m = 0.5 * phi_gain * tanh(0.5 * phi_slope * d)"
 PHI_SYMBOLS = {
-    "m": "signal sent: phi_gain (sigma(d) - 1/2) = phi_gain tanh(d / 2) / 2, a sigmoid centred on 0",
-    "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain / 4",
+    "m": "signal sent, a sigmoid centred on 0: phi_gain (sigma(phi_slope d) - 1/2), as a tanh",
+    "phi_gain": "height of that sigmoid; its slope at 0 is phi_gain phi_slope / 4",
+    "phi_slope": "steepness of that sigmoid",
 }
 
 BERNOULLI_INPUT = NeuronType(

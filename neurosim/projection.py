@@ -405,7 +405,7 @@ class Projection(brian2.core.base.BrianObject):
 
     @property
     def w(self):
-        """The weights: a live array in base units, (replicas, n_pre, n_post) for a matrix; set it with ``w = `` or ``w[...] = ``.
+        """The weights: a live array in base units, (replicas, n_pre, n_post) for a matrix; set by ``w = ``.
 
         Other connectivities have other shapes after the replicas: (synapses,) in the order of ``i`` and ``j`` for
         lists, (height, width, channels in, channels out) for a convolution, (1,) where one weight stands for all.

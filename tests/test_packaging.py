@@ -147,7 +147,7 @@ def test_figures_and_models_that_the_readme_names_exist():
     assert figures and set(figures) <= set(FIGURES)
     drawn = {name for _, experiment in (each.values for each in experiments()) for name in experiment.figures}
     assert set(figures) <= drawn
-    named = re.findall(r"neurosim (?:run|show) (\S+)", README)
+    named = re.findall(r"neurosim (?:run|show) ([^\s-]\S*)", README)
     assert named and set(named) <= {each.id for each in experiments()}
     for figure in re.findall(r"neurosim plot \S+ (\w+)", README):
         assert figure in FIGURES
@@ -158,10 +158,13 @@ def test_options_and_parameters_that_the_readme_names_exist():
         name, *words = line.split()
         options = {option for parameter in commands.commands[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options
-        for model, experiment in (each.values for each in experiments()):
-            if words and words[0].startswith(model.__name__.split(".")[-1]):
+        for each in experiments():
+            if words and words[0] == each.id:
+                _, experiment = each.values
                 settings = [pair.split("=") for before, pair in pairwise(words) if before == "--set"]
-                experiment.resolve(next(iter(experiment.presets)), dict(settings))
+                asked = [names.split(",") for before, names in pairwise(words) if before == "--conditions"]
+                values = experiment.resolve(next(iter(experiment.presets)), dict(settings))
+                experiment.choose(values, dict(settings), *asked)
 
 
 # Importing

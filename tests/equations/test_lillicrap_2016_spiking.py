@@ -68,7 +68,15 @@ class Twin:
 def small(lillicrap, tiny_data, **settings):
     """Return data and a circuit of 5-4-3-4 neurons."""
     data = tiny_data(n_inputs=5, n_classes=2, train=20)
-    rates = {"integration": A, "eta": ETA, "gamma": GAMMA, "phi_gain": G, "w_width": 1.0, "b_width": 1.0}
+    rates = {
+        "integration": A,
+        "eta": ETA,
+        "gamma": GAMMA,
+        "phi_gain": G,
+        "phi_slope": 1.0,
+        "w_width": 1.0,
+        "b_width": 1.0,
+    }
     return data, lillicrap(data, hidden=(4, 3), output=4, steps=3, **{**rates, **settings})
 
 

@@ -1,4 +1,4 @@
-"""Statistics of lillicrap_2016: what its experiments must reach; in spiking, that the hidden layers' learning does it."""
+"""Statistics of lillicrap_2016: what its experiments must reach; in spiking, that hidden layers do it."""
 
 import functools
 
