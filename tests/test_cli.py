@@ -650,7 +650,7 @@ def options(name, small, **more):
 
 
 def rows_of(run, conditions):
-    """Return the lines of metrics.csv that are of these conditions, as cells by column, without columns of no values."""
+    """Return the lines of metrics.csv that are of these conditions: cells by column, without columns of no values."""
     with (run.folder / "metrics.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["condition"] in conditions]
     filled = {name for row in rows for name, value in row.items() if value}
