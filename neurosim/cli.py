@@ -109,6 +109,8 @@ def list_models():
             print(f"    {module.PAPER}: {experiment.title}")
             for published in experiment.published:
                 print(f"    published  {_published(published, experiment)} on {published.data}")
+            for claim in experiment.comparisons if not experiment.published else ():
+                print(f"    published  {claim.lower} below {claim.higher}: {claim.published}")
             for data, preset in experiment.presets.items():
                 print(f"    {'--data ' + data:17}about {preset.duration} on two cores")
 
@@ -398,9 +400,27 @@ def _report(finished, experiment):
             if published["condition"] in (None, condition):
                 other = "" if published["same_data"] else ", another data set than this run's"
                 print(f"{'  ' * several}{'paper':{9 - 2 * several}} {published['text']} on {published['data']}{other}")
+    for line in _compared(finished, summary):
+        print(f"paired    {line}")
     for path in draw(finished, experiment.figures):
         print(f"figure    {path}")
     return 0 if status == "finished" else FAILED
+
+
+def _compared(finished, summary):
+    """Return a line for each comparison that the experiment declares, replica by replica, beside the paper's words."""
+    from neurosim.analysis import paired
+
+    metric, final = summary["metric"], summary["final"]
+    for claim in finished.record["comparisons"]:
+        ends = [final.get(claim[side], {}).get("test") for side in ("lower", "higher")]
+        if None in ends or len({len(end[metric]) for end in ends}) > 1:
+            continue
+        found = paired(*(end[metric] for end in ends))
+        told = f"{claim['lower']} minus {claim['higher']}: {found.difference:.3g}"
+        if found.n > 1:
+            told += f" ({found.low:.3g} to {found.high:.3g}), d_z {found.effect:.2g}, p {found.p:.2g}, n {found.n}"
+        yield f"{told}; paper: {claim['published']}"
 
 
 def _in_words(final, metric):

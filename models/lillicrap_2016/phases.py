@@ -20,7 +20,7 @@ import numpy as np
 
 from neurosim import neurons
 from neurosim.analysis import angle
-from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset
+from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim.tasks import FunctionTask
 from neurosim_models.lillicrap_2016 import rates
 from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATION, SHALLOW
@@ -123,7 +123,6 @@ PHASES = Experiment(
     },
     factors=("algorithm", "schedule"),
     metric="nse",
-    comparisons=(Comparison("together", "in_phases", "Fig. 5: the phases are artificial"),),
     neurons={"hidden": neurons.TANH, "output": neurons.LINEAR, **rates.FEEDBACK_NEURONS},
     texts=rates.TEXTS,
     figures=("learning", "phases", "angles"),
