@@ -314,6 +314,8 @@ class _Checkpoints(Keeper):
         return self.can_stop and time.monotonic() - self.last >= self.session.checkpoint_every
 
     def keep(self, epoch, within=True):
+        if within and not self.can_stop:
+            return  # it could not be exact: a resumed run goes back to the epoch's start
         session = self.session
         header = {"condition": self.index, "name": self.name, "epoch": epoch, "within": within}
         header["rows"] = [{k: None if v != v else v for k, v in row.items()} for row in session.rows]

@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from brian2.codegen.runtime.cython_rt import CythonCodeObject
 
 from neurosim import checkpoint, data
 from neurosim.errors import ParameterError
@@ -59,14 +60,14 @@ def examples(name):
     return LINEAR.presets["linear"].task(LINEAR.resolve("linear", SMALL["linear"]), 3)
 
 
-def carry_out(name, folder, **more):
+def carry_out(name, folder, every=1e-9, **more):
     experiment, shown = EXPERIMENTS[name], examples(name)
     settings = SMALL[name]
     values = experiment.resolve(shown.name, settings)
     conditions = experiment.choose(values, settings, CHOSEN[name])
     return simulate(
         f"lillicrap_2016.{name}", experiment, shown, values, 3, folder,
-        conditions=conditions, checkpoint_every=1e-9, **more,
+        conditions=conditions, checkpoint_every=every, **more,
     )  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def test_killed_anywhere_and_resumed_gives_the_same(name, place, whole, tmp_path
     assert not list((folder / "checkpoint").glob("checkpoint*"))
 
 
-def cut_off(name, folder, monkeypatch, at):
+def cut_off(name, folder, monkeypatch, at, **more):
     """Carry out until Ctrl+C after so many presentations."""
     count = 0
 
@@ -128,7 +129,7 @@ def cut_off(name, folder, monkeypatch, at):
         if count == at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    run = carry_out(name, folder, tell=tell)
+    run = carry_out(name, folder, tell=tell, **more)
     assert run.record["status"] == "interrupted"
     return run
 
@@ -190,3 +191,15 @@ def test_run_killed_before_its_first_checkpoint_starts_anew(whole, tmp_path, mon
 def test_when_results_are_written_does_not_change_them(whole, tmp_path, monkeypatch):
     monkeypatch.setattr("neurosim.simulate.WRITE_EVERY", 1e9)
     assert_same(carry_out("spiking", tmp_path / "run"), whole["spiking"])
+
+
+@pytest.mark.slow  # compiles for minutes
+@pytest.mark.skipif(not CythonCodeObject.is_available(), reason="no C++ compiler for brian2's Cython target")
+def test_cython_target_goes_back_to_the_start_of_the_epoch(tmp_path, monkeypatch):
+    """Its draws wait in buffers that cannot be stored, so that no checkpoint is kept within an epoch."""
+    whole = carry_out("spiking", tmp_path / "whole", target="cython")
+    folder = tmp_path / "run"
+    cut_off("spiking", folder, monkeypatch, 90, target="cython")
+    header = checkpoint.read(folder / "checkpoint").header
+    assert (header["epoch"], header["within"]) == (1, False)
+    assert_same(go_on("spiking", folder), whole)
