@@ -262,8 +262,8 @@ class Presentation(brian2.core.base.BrianObject):
         return {"next": np.array(self._next)}
 
     def set_state(self, arrays):
-        """Set what :meth:`state` gave, after :meth:`show` has set the same examples."""
-        steps = int(arrays["next"])
+        """Set what :meth:`state` gave after :meth:`show` has set the same examples; without any, start anew."""
+        steps = int(arrays["next"]) if len(self.examples) else 0
         if not 0 <= steps <= len(self.examples) * self.steps:
             raise ParameterError(
                 f"Presentation: {len(self.examples)} presentations of {self.steps} steps cannot go on from step {steps}"

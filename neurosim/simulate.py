@@ -210,7 +210,7 @@ class _Session:
                 self.rows += _rows(name, epoch, circuit, self.experiment.metric)
                 keeper.curve.add(epoch)
                 last = epoch.number == epochs or not epoch.whole
-                wrote = self._write(name, circuit, keeper.curve, epoch, hurry=last)
+                wrote = self._write(name, circuit, keeper.curve, hurry=last)
                 run.log(
                     f"{name}, epoch {epoch.number}{'' if epoch.whole else ' (cut short)'}: train "
                     f"{self.experiment.metric} {epoch.train_error.mean():.4g}, test {epoch.test_error.mean():.4g}"
@@ -235,21 +235,21 @@ class _Session:
 
         return call
 
-    def _write(self, name, circuit, curve, epoch, hurry):
+    def _write(self, name, circuit, curve, hurry):
         """Write what there is, if it is time or the last chance; return whether it was."""
         run = self.run
         if not hurry and time.monotonic() - run.written < WRITE_EVERY:
             return False
         run.write_metrics(self.rows)
         run.write_json("summary.json", summarise(self.experiment, self.data, self.rows))
-        traces, weights = _arrays(name, circuit, curve, epoch.confusion)
+        traces, weights = _arrays(name, circuit, curve)
         run.write_arrays("traces.npz", self.traces | traces)
         run.write_arrays("weights.npz", self.weights | weights)
         run.written = time.monotonic()
         return True
 
     def _finish(self, name, circuit, curve):
-        traces, weights = _arrays(name, circuit, curve, curve.confusion)
+        traces, weights = _arrays(name, circuit, curve)
         self.traces |= {key: (np.array(value), unit) for key, (value, unit) in traces.items()}
         self.weights |= weights
 
@@ -277,13 +277,14 @@ class _Curve:
         if self.epochs:
             arrays["epochs"] = np.array(self.epochs)
             arrays |= {f"measure {name}": np.stack(values) for name, values in self.measures.items()}
-        return arrays
+        return arrays if self.confusion is None else arrays | {"confusion": self.confusion}
 
     def set_state(self, arrays):
         """Take over arrays by name."""
         if "angles" in arrays:
             self.angles, self.at = [arrays["angles"]], [arrays["at"]]
         self.epochs = list(arrays.get("epochs", ()))
+        self.confusion = arrays.get("confusion")
         named = {name.removeprefix("measure "): v for name, v in arrays.items() if name.startswith("measure ")}
         self.measures = {name: list(values) for name, values in named.items()}
 
@@ -406,7 +407,7 @@ def _rows(condition, epoch, circuit, metric):
     return rows
 
 
-def _arrays(condition, circuit, curve, confusion):
+def _arrays(condition, circuit, curve):
     """Return (traces, weights) of a condition, as {name: (array, unit)}."""
     traces = {
         f"{keep}/{name}": (values, "s" if name == "time" else "1")
@@ -419,8 +420,8 @@ def _arrays(condition, circuit, curve, confusion):
     traces["measures/epochs"] = (np.array(curve.epochs, int), "1")
     for name, values in curve.measures.items():
         traces[f"measures/{name}"] = (np.stack(values), circuit.measures[name][1])
-    if confusion is not None:
-        traces["confusion"] = (confusion, "1")
+    if curve.confusion is not None:
+        traces["confusion"] = (curve.confusion, "1")
     traces["steps"] = (np.array(circuit.presentation.steps), "1")
     weights = {name: (p.copy_of_weights(), str(p.unit)) for name, p in circuit.projections.items()}
     return tuple({f"{condition}/{name}": value for name, value in each.items()} for each in (traces, weights))

@@ -131,7 +131,7 @@ class Keeper:
     This one never pauses and starts at the beginning; :mod:`neurosim.simulate` keeps checkpoints.
     """
 
-    first = 1  # the epoch to begin with, or to go on in
+    first = 0  # the epoch to begin with, or to go on in; 0 is the test before the first
     within = None  # sets the state of the network in the middle of that epoch, where a checkpoint was kept there
 
     def begin(self, epoch):
@@ -190,7 +190,7 @@ def train(circuit, data, epochs, seed, tell=None, keeper=None):
     gc.freeze()  # brian2 collects garbage at the start of every run: let it skip what stays anyway
     try:
         with _stop_on_interrupt([each.network for each, _ in watchers]) as stopped:
-            first = 0 if circuit.tester and keeper.first == 1 and keeper.within is None else keeper.first
+            first = max(keeper.first, 0 if circuit.tester else 1)
             for number in range(first, epochs + 1):
                 situation.update(phase="train", epoch=number)
                 before = max(0, number - 1) * count * circuit.lanes

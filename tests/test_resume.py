@@ -15,16 +15,21 @@ from neurosim import checkpoint, data
 from neurosim.errors import ParameterError
 from neurosim.runs import Run
 from neurosim.simulate import resume, simulate
-from neurosim_models.lillicrap_2016 import LINEAR, SPIKING
+from neurosim_models.lillicrap_2016 import LINEAR, MNIST, SPIKING
 
 SMALL = {
     "spiking": {
         "hidden": "20,15", "output": "10", "replicas": "2", "lanes": "5", "steps": "4", "epochs": "3", "copies": "1",
     },
     "linear": {"replicas": "3", "epochs": "4", "examples": "20", "tests": "40"},
+    "mnist": {"replicas": "2", "epochs": "2", "hidden": "10"},
 }  # fmt: skip
-CHOSEN = {"spiking": ["feedback_alignment"], "linear": ["node_perturbation", "feedback_alignment"]}
-EXPERIMENTS = {"spiking": SPIKING, "linear": LINEAR}
+CHOSEN = {
+    "spiking": ["feedback_alignment"],
+    "linear": ["node_perturbation", "feedback_alignment"],
+    "mnist": ["sparse_feedback_alignment", "shallow"],
+}
+EXPERIMENTS = {"spiking": SPIKING, "linear": LINEAR, "mnist": MNIST}
 
 # What a process does: carry out or resume, and kill itself at the n-th call of a function.
 PROCESS = """
@@ -32,7 +37,8 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 import brian2
 brian2.BrianLogger.log_level_error()
-from neurosim import checkpoint, runs, training
+from neurosim import checkpoint, runs, simulate, training
+simulate.KEEP_EVERY = {keep_every}
 from test_resume import carry_out, go_on
 calls = 0
 def dying(function):
@@ -44,7 +50,7 @@ def dying(function):
         return function(*arguments, **named)
     return call
 {where} = dying({where})
-{action}({name!r}, {folder!r})
+{action}({name!r}, {folder!r}, every={every})
 """
 PLACES = {
     "a time step": "training.Progress.run",
@@ -55,7 +61,7 @@ PLACES = {
 
 
 def examples(name):
-    if name == "spiking":
+    if name in ("spiking", "mnist"):
         return data.load("digits").limit(60)
     return LINEAR.presets["linear"].task(LINEAR.resolve("linear", SMALL["linear"]), 3)
 
@@ -71,15 +77,16 @@ def carry_out(name, folder, every=1e-9, **more):
     )  # fmt: skip
 
 
-def go_on(name, folder, **more):
-    return resume(Run.open(folder), EXPERIMENTS[name], examples(name), checkpoint_every=1e-9, **more)
+def go_on(name, folder, every=1e-9, **more):
+    return resume(Run.open(folder), EXPERIMENTS[name], examples(name), checkpoint_every=every, **more)
 
 
-def die(name, folder, action, where, at):
+def die(name, folder, action, where, at, every=1e-9, keep_every=10):
     """Run a process that kills itself; return whether it did."""
     script = textwrap.dedent(PROCESS).format(
-        tests=os.path.dirname(__file__), name=name, folder=str(folder), action=action, where=where, at=at
-    )
+        tests=os.path.dirname(__file__), name=name, folder=str(folder), action=action, where=where, at=at,
+        every=every, keep_every=keep_every,
+    )  # fmt: skip
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode == -signal.SIGKILL
@@ -105,7 +112,7 @@ def whole(tmp_path_factory):
     return {name: carry_out(name, folder / name) for name in EXPERIMENTS}
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", ["spiking", "linear"])
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_anywhere_and_resumed_gives_the_same(name, place, whole, tmp_path):
     """Twice: the process that resumes is killed too, before the last one finishes."""
@@ -117,6 +124,21 @@ def test_killed_anywhere_and_resumed_gives_the_same(name, place, whole, tmp_path
     assert_same(finished, whole[name])
     assert len(finished.record["resumed"]) == 2
     assert not list((folder / "checkpoint").glob("checkpoint*"))
+
+
+AT_ENDS = {"every": 1e9, "keep_every": 0}  # checkpoints at the ends of epochs only
+
+
+@pytest.mark.parametrize(("name", "kills"), [("linear", (10, 150, 40)), ("spiking", (40, 500)), ("mnist", (31, 10))])
+def test_killed_between_checkpoints_at_ends_of_epochs_and_resumed_gives_the_same(name, kills, whole, tmp_path):
+    """After the test before the first epoch, in the middle of an epoch, and after the end of a condition."""
+    folder, action = tmp_path / "run", "carry_out"
+    for at in kills:
+        assert die(name, folder, action, PLACES["a time step"], at, **AT_ENDS)
+        action = "go_on"
+    ends = [checkpoint.read(folder / "checkpoint").header]
+    assert not any(each["within"] for each in ends)
+    assert_same(go_on(name, folder), whole[name])
 
 
 def cut_off(name, folder, monkeypatch, at, **more):
