@@ -198,6 +198,8 @@ def run(model, resume, origin, checkpoint_every, out, force, **chosen):
     named = ["--set" if name == "settings" else f"--{name}" for name in given]
     if out is not None and not str(out).strip("."):
         raise ParameterError("--out: a folder of its own is needed, as runs/first")
+    if checkpoint_every is not None and not checkpoint_every < float("inf"):
+        raise ParameterError(f"--checkpoint-every: a number of seconds is needed, got {checkpoint_every}")
     more = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if resume is not None:
         extra = [*(["MODEL"] if model else []), *named]
@@ -300,7 +302,7 @@ def _resume(folder, more):
 
     opened, experiment, examples, _, conditions = _opened(folder)
     with _bar(conditions, examples) as tell, _naming(folder):
-        finished = resume(opened, experiment, examples, tell=tell, **more)
+        finished = resume(opened, experiment, examples, tell=tell, note=lambda text: print(f"note      {text}"), **more)
     return _report(finished, experiment)
 
 

@@ -173,11 +173,12 @@ class Expect:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A claim that one condition ends lower than another, replica by replica."""
+    """A claim that one condition ends lower than another, replica by replica; or, if ``alike``, that they end alike."""
 
     lower: str
     higher: str
     published: str
+    alike: bool = False
 
 
 @dataclass(frozen=True)

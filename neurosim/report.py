@@ -19,8 +19,24 @@ EXPECTED, UNEXPECTED = "as expected", "not as expected"
 SINGLE, OTHER_DATA, NOTHING = "one replica: no interval", "another data set: not compared", "nothing to compare with"
 EMPTY, UNFINISHED = "no results yet", "of a run that is not finished"
 CLAIMED, OPPOSITE, ALIKE = "as claimed", "the opposite of the claim", "no difference found"
-WORDS = (INSIDE, WITHIN, MISSED, EXPECTED, UNEXPECTED, SINGLE, OTHER_DATA, NOTHING, EMPTY, CLAIMED, OPPOSITE, ALIKE)
-GOOD, BAD = (INSIDE, WITHIN, EXPECTED, CLAIMED), (MISSED, UNEXPECTED, OPPOSITE)
+SAME, DIFFERENT = "no difference found, as claimed", "not alike, against the claim"
+WORDS = (
+    INSIDE,
+    WITHIN,
+    MISSED,
+    EXPECTED,
+    UNEXPECTED,
+    SINGLE,
+    OTHER_DATA,
+    NOTHING,
+    EMPTY,
+    CLAIMED,
+    OPPOSITE,
+    ALIKE,
+    SAME,
+    DIFFERENT,
+)
+GOOD, BAD = (INSIDE, WITHIN, EXPECTED, CLAIMED, SAME), (MISSED, UNEXPECTED, OPPOSITE, DIFFERENT)
 NONE = "–"
 LEVEL = 0.05  # of a corrected p below which a difference counts as found
 WITHIN_RANGE = {"error": (0, 1)}
@@ -350,7 +366,7 @@ def _within(runs):
     rows = []
     for run in runs:
         metric, conditions = run.record["metric"], run.record["conditions"]
-        claims = {(each["lower"], each["higher"]): each["published"] for each in run.record["comparisons"]}
+        claims = {(each["lower"], each["higher"]): each for each in run.record["comparisons"]}
         claimed = {frozenset(pair) for pair in claims}
         pairs = [*claims, *(pair for pair in combinations(conditions, 2) if frozenset(pair) not in claimed)]
         tests = []
@@ -367,9 +383,9 @@ def _within(runs):
             if not found.n and (a, b) not in claims:
                 continue
             absent = " and ".join(each for each in (a, b) if each not in conditions)
-            finding = f"{absent} not in this run" if absent else _finding(found, p, a, b, (a, b) in claims)
+            finding = f"{absent} not in this run" if absent else _finding(found, p, a, b, claims.get((a, b)))
             cells = _paired_cells(metric, f"{a} minus {b}", epoch, found, p)
-            rows.append((run.name(), *cells, finding, claims.get((a, b), NONE)))
+            rows.append((run.name(), *cells, finding, claims[a, b]["published"] if (a, b) in claims else NONE))
     return Table("Conditions of one run", ("run", *PAIR_COLUMNS, "published"), tuple(rows), _tone)
 
 
@@ -420,15 +436,19 @@ def _paired_cells(metric, name, epoch, found, p):
     return name, f"test {metric}", epoch, text + unit * bool(found.n), *tests, str(found.n)
 
 
-def _finding(found, p, a, b, claimed=False):
-    """Say which of two is lower; of a claim, that the first is, whether it holds."""
+def _finding(found, p, a, b, claim=None):
+    """Say which of two is lower; of a claim, that the first is or that they are alike, whether it holds."""
     if found.n < 2:
         return "too few pairs" if found.n else EMPTY
+    lower = f"{a if found.difference < 0 else b} lower"
+    alike = claim is not None and claim.get("alike", False)
     if not p < LEVEL:
-        return "identical" if found.low == found.high == 0 else ALIKE
-    if claimed:
+        return "identical" if found.low == found.high == 0 else SAME if alike else ALIKE
+    if alike:
+        return f"{DIFFERENT}: {lower}"
+    if claim is not None:
         return CLAIMED if found.difference < 0 else OPPOSITE
-    return f"{a if found.difference < 0 else b} lower"
+    return lower
 
 
 # Provenance

@@ -35,6 +35,11 @@ from threadpoolctl import threadpool_info
 
 from neurosim.errors import ParameterError, RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows has other locks: runs are not held there
+    fcntl = None
+
 FILES = ("run.json", "metrics.csv", "summary.json", "traces.npz", "weights.npz", "log.txt")
 FOLDERS = ("checkpoint", "figures")
 UNIT = "unit of "
@@ -61,6 +66,7 @@ class Run:
         self.folder, self.record = Path(folder), record
         self._started = time.monotonic()
         self._before = 0.0  # seconds that earlier processes spent on the run
+        self._held = None
         self.written = -np.inf  # when results were last written
 
     @classmethod
@@ -96,6 +102,9 @@ class Run:
                 raise ParameterError(
                     f"{folder}: no room on the disk: {free / 1e6:.0f} MB left, the run needs {room / 1e6:.0f} MB"
                 )
+            folder.mkdir(parents=True, exist_ok=True)
+            run = cls(folder, {})
+            run.hold()
             for name in FILES if taken else ():
                 (folder / name).unlink(missing_ok=True)
             for name in FOLDERS if taken else ():
@@ -104,8 +113,9 @@ class Run:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ParameterError(f"{folder}: cannot be made: {error.strerror}") from None
-        run = cls(folder, {"format": FORMAT, **record, "times": {"started": _now()}})
+        run.record = {"format": FORMAT, **record, "times": {"started": _now()}}
         run.set_status("running")
+        run.release()
         return run
 
     @classmethod
@@ -130,8 +140,34 @@ class Run:
             raise ParameterError(f"{path}: not a run of this version of neurosim (format {FORMAT})")
         return cls(folder, record)
 
+    def hold(self):
+        """Keep other processes from writing into the folder until :meth:`release`, or until this process ends.
+
+        Raises
+        ------
+        ParameterError
+            If another process is writing into it.
+        """
+        if fcntl is None or self._held is not None:
+            return
+        self._held = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise ParameterError(f"{self.folder}: another process is simulating this run") from None
+        except OSError:
+            self.release()  # a file system without locks
+
+    def release(self):
+        """Let other processes write into the folder again."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
     def go_on(self):
         """Take a run that was cut off up again: it is running, and its time counts on."""
+        self.hold()
         self._before = float(self.record["times"].get("wall_s") or 0)
         self._started = time.monotonic()
         self.record["times"].pop("ended", None)

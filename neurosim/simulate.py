@@ -80,7 +80,7 @@ def simulate(
     return session.carry_out()
 
 
-def resume(run, experiment, data, *, tell=None, checkpoint_every=CHECKPOINT_EVERY):
+def resume(run, experiment, data, *, tell=None, note=None, checkpoint_every=CHECKPOINT_EVERY):
     """Go on with a run that was cut off, from its newest whole checkpoint; what it gives is as if nothing had happened.
 
     Parameters
@@ -93,6 +93,8 @@ def resume(run, experiment, data, *, tell=None, checkpoint_every=CHECKPOINT_EVER
         The data that the run had.
     tell, checkpoint_every
         As for :func:`simulate`.
+    note : callable (text) -> None, optional
+        Told which checkpoints are damaged; log.txt has it too.
 
     Returns
     -------
@@ -112,11 +114,16 @@ def resume(run, experiment, data, *, tell=None, checkpoint_every=CHECKPOINT_EVER
         )
     _, conditions = recorded(run, experiment)
     brian2.prefs.codegen.target = run.record["target"]
-    kept = checkpoint.read(run.folder / "checkpoint")
+    try:
+        kept = checkpoint.read(run.folder / "checkpoint")
+    except ParameterError as error:
+        raise ParameterError(f"{error}; neurosim run --from {run.folder} starts anew") from None
     run.go_on()
     session = _Session(run, experiment, data, conditions, tell, checkpoint_every, began)
     for complaint in kept.complaints if kept else ():
         run.log(complaint)
+        if note is not None:
+            note(complaint)
     if kept is None:
         run.log("resumed from the start: there is no checkpoint yet")
     else:
@@ -173,6 +180,7 @@ class _Session:
     def carry_out(self):
         """Simulate what is left of the run; return the Run."""
         run = self.run
+        run.hold()
         try:
             for k, (name, values) in enumerate(self.conditions.items()):
                 if self.kept is not None and k < self.kept.header["condition"]:
@@ -196,6 +204,8 @@ class _Session:
         except BaseException as error:
             run.set_status("failed", reason=repr(error))
             raise
+        finally:
+            run.release()
         return run
 
     def _condition(self, index, name, values):

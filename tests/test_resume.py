@@ -225,3 +225,18 @@ def test_cython_target_goes_back_to_the_start_of_the_epoch(tmp_path, monkeypatch
     header = checkpoint.read(folder / "checkpoint").header
     assert (header["epoch"], header["within"]) == (1, False)
     assert_same(go_on("spiking", folder), whole)
+
+
+def test_run_that_is_going_on_is_not_resumed(tmp_path):
+    """Two processes would write into one folder."""
+    seen = []
+
+    def tell(*arguments):
+        if not seen:
+            with pytest.raises(ParameterError, match="another process") as refused:
+                go_on("spiking", tmp_path / "run")
+            seen.append(refused)
+
+    run = carry_out("spiking", tmp_path / "run", tell=tell)
+    assert seen and run.record["status"] == "finished"
+    carry_out("spiking", tmp_path / "run", force=True)

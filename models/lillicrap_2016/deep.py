@@ -104,6 +104,7 @@ DEEP = Experiment(
     comparisons=(
         Comparison("feedback_alignment_4_layers", "feedback_alignment_3_layers", "P = 9e-13 (t-test, n = 20)"),
         Comparison("backprop_4_layers", "backprop_3_layers", "P = 3e-12 (t-test, n = 20)"),
+        Comparison("feedback_alignment_4_layers", "backprop_4_layers", "performed as well as backprop", alike=True),
         Comparison(
             "feedback_alignment_4_layers", "frozen_first_layer", "Supplementary Fig. 6: W0 learns something useful"
         ),

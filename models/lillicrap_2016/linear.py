@@ -80,6 +80,7 @@ LINEAR = Experiment(
     },
     metric="nse",
     comparisons=(
+        Comparison(ALIGNMENT, BACKPROP, "Fig. 2a: just as quickly", alike=True),
         Comparison(ALIGNMENT, PERTURBATION, "Fig. 2a: faster than reinforcement learning"),
         Comparison(PERTURBATION, SHALLOW, "Fig. 2a: the loss hardly decreases with shallow learning"),
     ),

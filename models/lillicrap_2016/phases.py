@@ -20,6 +20,7 @@ import numpy as np
 
 from neurosim import neurons
 from neurosim.analysis import angle
+from neurosim.errors import ParameterError
 from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim.tasks import FunctionTask
 from neurosim_models.lillicrap_2016 import rates
@@ -71,6 +72,13 @@ def task(values, seed):
 
 def build(values, data, seed):
     """Return the circuit, with the angles of W and B after every epoch and the schedule of what learns."""
+    lengths = values["phases"]
+    if len(lengths) != 3:
+        raise ParameterError(f"phases: three numbers of epochs are needed, got {','.join(map(str, lengths))}")
+    if values["schedule"] == PHASED and values["epochs"] < sum(lengths):
+        raise ParameterError(
+            f"epochs: the phases take {sum(lengths)} epochs, got {values['epochs']}; --set phases makes them shorter"
+        )
     circuit = rates.build(values, data, seed, neurons.TANH, neurons.LINEAR)
     forward, feedback = circuit.projections["W_y"], circuit.projections.get("B_h1")
     if feedback is not None:

@@ -17,6 +17,7 @@ from brian2 import Clock, Network, ms
 from neurosim import neurons
 from neurosim.analysis import angle
 from neurosim.connectivity import Dense, Random, Transposed
+from neurosim.errors import ParameterError
 from neurosim.experiment import Parameter
 from neurosim.plasticity import library
 from neurosim.population import Population
@@ -95,6 +96,8 @@ def build(values, data, seed, hidden, output, *, classes=None, biases=True):
     biases : bool
         Whether neurons have biases that learn.
     """
+    if values.get("frozen", 0) > len(values["hidden"]):
+        raise ParameterError(f"frozen: there are {len(values['hidden'])} hidden layers, got {values['frozen']}")
     inputs, outputs = (data.train_images.shape[1], classes) if classes else (data.inputs, data.outputs)
     sizes = [inputs, *values["hidden"], outputs]
     examined = {**values, "algorithm": SHALLOW, "lanes": TEST_LANES}

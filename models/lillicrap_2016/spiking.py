@@ -17,6 +17,8 @@ Departures  The equations were lost from the text of the paper that we have. The
             - the order within a step: here a sweep. Each layer reads the spikes that the layer below has just
               drawn, then feedback runs down. Were every connection to take a step, five steps would be too few.
             - how biases start: here as W does; the paper gives ranges for the matrices only.
+            - backprop and shallow learning are here for comparison; node perturbation is not: it compares the loss of
+              one input with and without noise, and this network is never twice in the same state.
             Several images are shown side by side (lanes), each to a full copy of the network's state; the copies
             share the weights, and their changes are summed.
 Search      On MNIST, 10,000 training images held out, sizes, widths and (but for one) eta as printed, 100 lanes:
