@@ -307,7 +307,7 @@ def _resume(folder, more):
 
 
 def _repeat(folder, out, force, more):
-    from neurosim.runs import host, versions
+    from neurosim.simulate import changed_versions
 
     opened, experiment, examples, values, conditions = _opened(folder)
     record = opened.record
@@ -315,12 +315,9 @@ def _repeat(folder, out, force, more):
         raise ParameterError(
             f"{folder}: the run had other data: hash {record['data']['sha256'][:12]}, now {examples.sha256[:12]}"
         )
-    now = versions() | {"threads": host()["numba_threads"]}
-    then = record["versions"] | {"threads": record["host"].get("numba_threads")}
-    for name in sorted(set(now) | set(then)):
-        if now.get(name) != then.get(name):
-            print(f"note      {name} was {then.get(name)}, is {now.get(name)}: numbers may differ in rounding")
-    full, asked = record["model"], record["data"]["asked"]
+    for name, was, now in changed_versions(opened):
+        print(f"note      {name} was {was}, is {now}: numbers may differ in rounding")
+    full, asked = record["model"], {**record["data"]["asked"], "repeats": opened.folder.name}
     return _simulate(
         full, experiment, examples, values, record["seed"], out, force, conditions, asked, record["target"], more
     )
@@ -358,7 +355,8 @@ def _bar(conditions, examples):
             last.clear()
             last["condition"] = condition
         scale, unit = (100, " %") if readout.metric == "error" else (1, "")
-        last[phase] = f"{phase} {readout.metric} {scale * readout.error.mean():.3g}{unit}"
+        if (error := readout.error.mean()) == error:  # not nan, as before there are two targets
+            last[phase] = f"{phase} {readout.metric} {scale * error:.3g}{unit}"
         prefix = f"{condition}, " if len(conditions) > 1 else ""
         bars[0].set_description_str(f"{prefix}epoch {epoch}/{values['epochs']}", refresh=False)
         bars[0].set_postfix_str(", ".join(last[name] for name in ("train", "test") if name in last), refresh=False)

@@ -1,6 +1,7 @@
 """Arrays to the Axes that are given; and the figures of a run. Never simulates, never shows a window."""
 
 import io
+import textwrap
 from types import MappingProxyType
 
 import numpy as np
@@ -70,11 +71,11 @@ def plot_potential(ax, time, potential, spikes):
     ax.vlines(at, 0.9, 0.98, color="k", linewidth=0.8, transform=ax.get_xaxis_transform())
 
 
-def plot_band(ax, x, values, label, color, scale=1.0, within=(-np.inf, np.inf)):
+def plot_band(ax, x, values, label, color, scale=1.0, within=(-np.inf, np.inf), linestyle="-"):
     """Draw the mean over replicas of ``values`` (points, replicas) with its 95 % interval, cut at ``within``."""
     intervals = [mean_interval(scale * row, within=within) for row in values]
     marker = "o" if len(x) <= 30 else None
-    ax.plot(x, [i.mean for i in intervals], label=label, color=color, marker=marker, markersize=3)
+    ax.plot(x, [i.mean for i in intervals], linestyle, label=label, color=color, marker=marker, markersize=3)
     if values.shape[1] > 1:
         low, high = [i.low for i in intervals], [i.high for i in intervals]
         ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
@@ -147,9 +148,23 @@ def psp_and_modulator(run):
     return figure
 
 
+FLOOR = 1e-5  # of an error: what lies below is as good as none
 METRICS = MappingProxyType(  # label, scale, range
     {"error": ("error (%)", 100, (0, 100)), "nse": ("normalised squared error (1)", 1, (0, np.inf))}
 )
+
+
+COLORS = MappingProxyType(  # of conditions, the same in all figures
+    {
+        "backprop": "C0", "feedback_alignment": "C3", "sparse_feedback_alignment": "C1", "node_perturbation": "C2",
+        "shallow": "0.5", "backprop_3_layers": "C9", "backprop_4_layers": "C0", "feedback_alignment_3_layers": "C1",
+        "feedback_alignment_4_layers": "C3", "frozen_first_layer": "0.5", "in_phases": "C4", "together": "C3",
+    }
+)  # fmt: skip
+
+
+def _color(condition, k=0):
+    return COLORS.get(condition, f"C{k}")
 
 
 def learning(run):
@@ -157,11 +172,12 @@ def learning(run):
     metrics = run.metrics()
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
-    figure = _figure(run, 5.4 if len(conditions) > 1 else 5.0, 3.6, "Learning curve")
+    title = textwrap.fill(run.record.get("title", "learning curve"), 80)
+    figure = _figure(run, 7.2 if len(conditions) > 1 else 5.0, 3.6, title[:1].upper() + title[1:])
     ax = figure.subplots()
     several = len(conditions) > 1
     if several:
-        shown = [(name, "test", _words(name), f"C{k}") for k, name in enumerate(conditions)]
+        shown = [(name, "test", _words(name), _color(name, k)) for k, name in enumerate(conditions)]
     else:
         shown = [
             (conditions[0], *rest)
@@ -174,15 +190,15 @@ def learning(run):
     for published in run.record["published"]:
         own = published["data"].lower() == run.record["data"]["name"].lower()
         if own and published["condition"] in (None, *conditions):
-            color = f"C{conditions.index(published['condition'])}" if several else "k"
+            color = _color(published["condition"]) if several else "k"
             words = None if several else f"paper: {published['text']}"
             ax.axhline(scale * published["value"], color=color, linestyle="--", linewidth=0.8, label=words)
     values = metrics[run.record["metric"]]
     if np.nanmax(values, initial=0) > 0:
         ax.set_yscale("log", nonpositive="clip")
         lowest = np.nanmin(np.where(values > 0, values, np.nan))
-        if lowest < 1e-5:
-            ax.set_ylim(bottom=1e-5 * scale)
+        if lowest < FLOOR:
+            ax.set_ylim(bottom=FLOOR * scale)
     if not np.isfinite(values).any():
         ax.text(0.5, 0.5, "no result yet: no presentation was over", transform=ax.transAxes, ha="center")
     if run.record["metric"] == "error":
@@ -196,9 +212,11 @@ def learning(run):
     ax.set_xlabel("training examples shown" if by_examples else "epoch")
     ax.set_ylabel(f"test {label}" if several else label)
     replicas = len(set(metrics["replica"]))
-    band = f", band: 95 % interval of {replicas} replicas" if replicas > 1 else ", one replica"
-    dashed = "; dashed: paper" if several and any(line.get_linestyle() == "--" for line in ax.lines) else ""
-    ax.legend(frameon=False, fontsize=8, title=f"mean{band}{dashed}", title_fontsize=7)
+    line = "\n" if several else " "
+    band = f"mean, band:{line}95 % interval of {replicas} replicas" if replicas > 1 else "one replica"
+    dashed = f";{line}dashed: paper" if several and any(each.get_linestyle() == "--" for each in ax.lines) else ""
+    outside = dict(loc="upper left", bbox_to_anchor=(1, 1)) if several else {}
+    ax.legend(frameon=False, fontsize=8, title=f"{band}{dashed}", title_fontsize=7, **outside)
     return figure
 
 
@@ -282,16 +300,17 @@ def angles(run):
         raise NothingToDrawError(
             f"{run.folder}: no condition of this run has random feedback, whose angle could be drawn"
         )
-    k = 0
-    for name in names:
+    for k, name in enumerate(names):
         traces = run.of_condition("traces.npz", name)
         examples, measured = traces["angles/examples"][0], traces["angles/angle"][0]
         layers = traces["angles/layers"][0]
         points = _thinned(len(examples))
-        for layer, values in zip(layers, measured.transpose(1, 0, 2), strict=True):
+        for layer, values, style in zip(
+            layers, measured.transpose(1, 0, 2), ("-", "--", ":") * len(layers), strict=False
+        ):
             into = f", into {layer}" if len(layers) > 1 else ""
-            plot_band(ax, examples[points], values[points], f"{_words(name)}{into}", f"C{k}", within=(0, 180))
-            k += 1
+            label, color = f"{_words(name)}{into}", _color(name, k)
+            plot_band(ax, examples[points], values[points], label, color, within=(0, 180), linestyle=style)
     ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
     above = dict(xytext=(0, 3), textcoords="offset points", ha="right", fontsize=7)
     ax.annotate("orthogonal: what chance gives", (ax.get_xlim()[1], 90), **above)
@@ -331,7 +350,10 @@ def features(run, count=10):
     if not weights:
         raise NothingToDrawError(f"{run.folder}: no weights of square images to draw")
     figure = _figure(
-        run, 7.2, 0.72 * len(weights) + 0.6, "Incoming weights of hidden neurons, each scaled to its largest"
+        run,
+        7.2,
+        0.72 * len(weights) + 0.6,
+        "Incoming weights of hidden neurons: red positive, blue negative, each image scaled to its largest",
     )
     rows = figure.subplots(len(weights), count, squeeze=False)
     for axes, (name, (found, side)) in zip(rows, weights.items(), strict=True):
@@ -352,24 +374,28 @@ def final(run):
     metrics = run.metrics()
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
-    figure = _figure(run, 5.4, 3.6, "After learning")
+    figure = _figure(run, 6.4, 3.6, "After learning")
     ax = figure.subplots()
-    lasts = [_over_epochs(run, metrics, name, "test")[1][-1] * scale for name in conditions]
+    lasts = [scale * np.maximum(_over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
     for values in zip(*lasts, strict=True):
         ax.plot(range(len(conditions)), values, color="0.8", linewidth=0.5, zorder=0)
     for k, values in enumerate(lasts):
         interval = mean_interval(values, within=within)
-        ax.plot(np.full(len(values), k), values, "o", color=f"C{k}", markersize=3, alpha=0.5)
+        color = _color(conditions[k], k)
+        ax.plot(np.full(len(values), k), values, "o", color=color, markersize=3, alpha=0.5)
         bars = [[interval.mean - interval.low], [interval.high - interval.mean]]
-        ax.errorbar([k + 0.2], [interval.mean], bars, fmt="o", color=f"C{k}", capsize=3)
+        ax.errorbar([k + 0.2], [interval.mean], bars, fmt="o", color=color, capsize=3)
     ax.set_xticks(
         range(len(conditions)),
-        [_words(name).replace("feedback alignment", "feedback\nalignment") for name in conditions],
+        [textwrap.fill(_words(name), 12) for name in conditions],
         fontsize=8,
     )
-    ax.set_ylim(bottom=0)
+    ax.set_yscale("log", nonpositive="clip")
     ax.set_ylabel(f"test {label}")
-    ax.set_title("grey lines join replicas; bars: mean and 95 % interval", fontsize=7)
+    ax.set_title(
+        f"grey lines join replicas; bars: mean and 95 % interval; less than {FLOOR * scale:g} is drawn there",
+        fontsize=7,
+    )
     return figure
 
 
@@ -387,7 +413,15 @@ def phases(run):
     figure = _figure(run, 6.4, 5.2, "Learning in three artificial phases")
     above, below = figure.subplots(2, 1, sharex=True)
     shown, values = _over_epochs(run, metrics, condition, "test")
-    plot_band(above, shown, values, "test error", "C0", within=(0, np.inf))
+    plot_band(
+        above,
+        shown,
+        values,
+        f"test error, mean and 95 % interval of {values.shape[1]} replicas",
+        "C0",
+        within=(0, np.inf),
+    )
+    above.legend(frameon=False, fontsize=8, loc="lower left")
     above.set_ylabel("normalised squared error (1)")
     above.set_ylim(bottom=0)
     quartiles = np.percentile(units.reshape(len(units), -1), [10, 50, 90], axis=1)

@@ -120,6 +120,10 @@ def resume(run, experiment, data, *, tell=None, note=None, checkpoint_every=CHEC
         raise ParameterError(f"{error}; neurosim run --from {run.folder} starts anew") from None
     run.go_on()
     session = _Session(run, experiment, data, conditions, tell, checkpoint_every, began)
+    for name, was, now in changed_versions(run):
+        run.log(f"{name} was {was}, is {now}")
+        if note is not None:
+            note(f"{name} was {was}, is {now}: numbers may differ in rounding")
     for complaint in kept.complaints if kept else ():
         run.log(complaint)
         if note is not None:
@@ -129,6 +133,17 @@ def resume(run, experiment, data, *, tell=None, note=None, checkpoint_every=CHEC
     else:
         session.restore(kept)
     return session.carry_out()
+
+
+def changed_versions(run):
+    """Return (name, then, now) of what a run's numbers may depend on in rounding and has changed since."""
+    now = versions() | {"threads": host()["numba_threads"]}
+    then = run.record["versions"] | {"threads": run.record["host"].get("numba_threads")}
+    return [
+        (name, then.get(name), now.get(name))
+        for name in sorted(set(now) | set(then))
+        if now.get(name) != then.get(name)
+    ]
 
 
 def recorded(run, experiment):
@@ -169,11 +184,9 @@ class _Session:
         """Take over what a checkpoint holds."""
         self.kept, self.number = kept, kept.number
         self.rows = [{k: np.nan if v is None else v for k, v in row.items()} for row in kept.header["rows"]]
-        over = list(self.conditions)[: kept.header["condition"]]
-        for name, store in (("traces.npz", self.traces), ("weights.npz", self.weights)):
-            if over:
-                found = self.run.arrays(name)
-                store |= {key: value for key, value in found.items() if key.split("/")[0] in over}
+        parts, units = checkpoint.unpack(kept.arrays), kept.header["units"]
+        for name, store in (("traces", self.traces), ("weights", self.weights)):
+            store |= {key: (value, units[key]) for key, value in parts.get(name, {}).items()}
         where = f"{kept.header['name']}, epoch {kept.header['epoch']}{' (within)' if kept.header['within'] else ''}"
         self.run.log(f"resumed from checkpoint {kept.number}: {where}")
 
@@ -335,7 +348,10 @@ class _Checkpoints(Keeper):
             "draws": self.draws.state(),
             "global draws": global_draws(),
             "curve": self.curve.state(),
+            "traces": {key: value for key, (value, _) in session.traces.items()},
+            "weights": {key: value for key, (value, _) in session.weights.items()},
         }
+        header["units"] = {key: unit for key, (_, unit) in (session.traces | session.weights).items()}
         session.number += 1
         checkpoint.write(session.run.folder / "checkpoint", session.number, header, checkpoint.pack(parts))
         self.last = time.monotonic()
@@ -377,6 +393,7 @@ def _record(model, experiment, data, values, conditions, seed, target, asked):
     train_count, test_count = sizes(data)
     return {
         "model": model,
+        "title": experiment.title,
         "metric": experiment.metric,
         "parameters": parameters,
         "conditions": own,

@@ -112,7 +112,7 @@ def test_several_lines_have_a_legend(small_run, experiment, name):
         if len(lines) > 1:
             shown = [text.get_text() for text in ax.get_legend().get_texts()]
             assert shown == ax.get_legend_handles_labels()[1] and sorted(shown) == sorted([*lines, *bands])
-            assert len({line.get_color() for line in lines.values()}) == len(lines)
+            assert len({(line.get_color(), line.get_linestyle()) for line in lines.values()}) == len(lines)
 
 
 def test_figures_are_drawn_of_runs_of_all_kinds(tmp_path):

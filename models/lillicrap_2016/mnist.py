@@ -29,7 +29,7 @@ from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, PERTURBATI
 METHODS = "Methods, 'MNIST data set'"
 SPARSE = "sparse_feedback_alignment"
 
-SEARCHED = "ours: searched on 10,000 of the training images held out; see Search"
+SEARCHED = "ours: searched on MNIST, 10,000 of its training images held out; see Search"
 
 PARAMETERS = (
     *rates.parameters(

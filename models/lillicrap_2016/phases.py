@@ -115,7 +115,7 @@ PHASES = Experiment(
         "quadratic": Preset(
             values={"replicas": (5, "ours"), "epochs": (45, "ours: the sum of phases"), "lanes": (100, "ours")},
             inputs=20,
-            duration="1 min",
+            duration="1 to 2 min",
             expect=(
                 Expect(0.45, "the third phase goes on where W stopped, near 0.55", "in_phases", least=0.3),
                 Expect(0.08, "both layers learn together", "together"),
