@@ -30,9 +30,9 @@ Search      On MNIST, 10,000 training images held out, sizes, widths and (but fo
                 phi_gain 4, eta 3e-3                              19.8
                 phi_gain 2, phi_slope 2 (phi(D) = tanh(D))         8.1   6.2   6.0
                 phi_gain 4, phi_slope 2                            9.1   8.0
-            sigma(D) - 1/2 (phi_gain 1) reached 12.1 % in three epochs of an earlier trial. So the height of phi counts,
-            and whether the error neuron sees the output's spike or its probability does not. The best of these, phi_gain 4,
-            is what --data mnist uses.
+            sigma(D) - 1/2 (phi_gain 1) reached 12.1 % in three epochs of an earlier trial. So the height of phi
+            counts, and whether the error neuron sees the output's spike or its probability does not. The best of
+            these, phi_gain 4, is what --data mnist uses.
 Digits      The paper has no such experiment; its constants are ours, from a search on 300 of the 1437 training images
             (3 or 4 seeds a point). With 3 x 200 hidden neurons and 1, 2 or 4 input neurons a pixel the validation
             error ends at 6.4, 5.0 and 4.3 % after 48 epochs: 64 inputs leave too much noise in 5 steps. eta 0.02 and
