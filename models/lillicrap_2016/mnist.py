@@ -18,8 +18,8 @@ Search      On 10,000 of the 60,000 training images held out (one seed), after 5
             rate is eta x lanes, at 0.3: 0.5 saturates the output for good. The passes needed go as 1 / eta. Random
             features need more spread and a smaller rate: shallow has 8.5 % after 20 passes with w 0.2 and eta 0.02,
             10 to 14 % with the constants of the others.
-Expect      MNIST, means over 3 replicas after 50 passes: backprop, feedback alignment and its sparse form at most 2.6, 2.6
-            and 3 %, shallow at least 5 %
+Expect      MNIST, means over 3 replicas after 50 passes: backprop, feedback alignment and its sparse form at most 2.6,
+            2.6 and 3 %, shallow at least 5 %
             digits, means over 5 replicas after 20 passes: at most 6.5, 6.5 and 7.5 %, shallow at least 10 %
 """
 
