@@ -771,7 +771,7 @@ def test_experiments_that_make_their_examples_take_no_other_data(refused, small,
     [
         ("linear", {"conditions": "node_perturbation,backprop"}),
         ("deep", {"set": "target_width=0.123456789", "seed": "4"}),
-        ("phases", {"conditions": "in_phases", "set": "q_width=0.30000000000000004"}),
+        ("phases", {"conditions": "together", "set": "q_width=0.30000000000000004"}),
         ("mnist", {"validation": "20", "conditions": "sparse_feedback_alignment"}),
         ("spiking", {"set": "dt=0.7*ms"}),
     ],
