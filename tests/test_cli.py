@@ -791,6 +791,7 @@ def test_from_repeats_a_run_to_the_last_digit(command, small, name, more):
             np.testing.assert_array_equal(array, again.arrays(file)[key][0], err_msg=key)
     for record in (first.record, again.record):
         del record["times"], record["host"], record["versions"]
+    assert again.record["data"]["asked"].pop("repeats") == "first"
     assert first.record == again.record
     said = [line.replace("again/", "first/") for line in out.splitlines() if not line.startswith("note ")]
     assert said == first_out.splitlines()  # a note is said where there was a commit meanwhile
