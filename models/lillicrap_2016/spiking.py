@@ -240,7 +240,7 @@ SPIKING = Experiment(
             },
             inputs=784,
             duration="1 to 2 min an epoch",
-            expect=(Expect(0.033, "2.5 to 2.9 % from epoch 13 on"),),
+            expect=(Expect(0.033, "2.4 to 2.9 % from epoch 13 on"),),
         ),
     },
     build=build,
