@@ -307,14 +307,11 @@ def _resume(folder, more):
 
 
 def _repeat(folder, out, force, more):
-    from neurosim.simulate import changed_versions
+    from neurosim.simulate import changed_versions, check_data
 
     opened, experiment, examples, values, conditions = _opened(folder)
     record = opened.record
-    if examples.sha256 != record["data"]["sha256"]:
-        raise ParameterError(
-            f"{folder}: the run had other data: hash {record['data']['sha256'][:12]}, now {examples.sha256[:12]}"
-        )
+    check_data(opened, examples)
     for name, was, now in changed_versions(opened):
         print(f"note      {name} was {was}, is {now}: numbers may differ in rounding")
     full, asked = record["model"], {**record["data"]["asked"], "repeats": opened.folder.name}

@@ -108,8 +108,7 @@ class Presentation(brian2.core.base.BrianObject):
                 f"Presentation.clamp: values for {population.name}.{variable} must have the shape "
                 f"(rows, {population.n}), got {values.shape}"
             )
-        if population.clock is not self.clock:
-            raise ParameterError(f"Presentation.clamp: {population.name} has another clock than the presentation")
+        self._check_clock(population, "clamp")
         if not np.isfinite(values).all():
             raise ParameterError(f"Presentation.clamp: values for {population.name}.{variable} are not all finite")
         if rows is not None and (not np.size(rows) or np.asarray(rows).dtype.kind not in "iu"):
@@ -154,8 +153,7 @@ class Presentation(brian2.core.base.BrianObject):
                 f"Presentation.keep: {population.name}.{variable} has the unit "
                 f"{get_unit_for_display(dimensions[variable])}, {into} has {get_unit_for_display(dimensions[into])}"
             )
-        if population.clock is not self.clock:
-            raise ParameterError(f"Presentation.keep: {population.name} has another clock than the presentation")
+        self._check_clock(population, "keep")
         self._kept.append((population, variable, into, phase))
 
     def by_phase(self, population, variable, values):
@@ -172,8 +170,7 @@ class Presentation(brian2.core.base.BrianObject):
         """
         for phase in values:
             self._check_phase(phase, "by_phase")
-        if population.clock is not self.clock:
-            raise ParameterError(f"Presentation.by_phase: {population.name} has another clock than the presentation")
+        self._check_clock(population, "by_phase")
         if not np.isfinite(list(values.values())).all():
             raise ParameterError(f"Presentation.by_phase: values for {population.name}.{variable} are not all finite")
         population.view(variable)
@@ -182,6 +179,10 @@ class Presentation(brian2.core.base.BrianObject):
     def _check_phase(self, phase, method):
         if phase not in self.phases:
             raise ParameterError(f"Presentation.{method}: no phase '{phase}'; there are {', '.join(self.phases)}")
+
+    def _check_clock(self, population, method):
+        if population.clock is not self.clock:
+            raise ParameterError(f"Presentation.{method}: {population.name} has another clock than the presentation")
 
     def _keep(self):
         for population, variable, into, phase in self._kept:

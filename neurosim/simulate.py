@@ -108,10 +108,7 @@ def resume(run, experiment, data, *, tell=None, note=None, checkpoint_every=CHEC
     began = time.monotonic()
     if run.record["status"] == "finished":
         raise ParameterError(f"{run.folder}: the run is finished; neurosim run --from {run.folder} repeats it")
-    if data.sha256 != run.record["data"]["sha256"]:
-        raise ParameterError(
-            f"{run.folder}: the run had other data: hash {run.record['data']['sha256'][:12]}, now {data.sha256[:12]}"
-        )
+    check_data(run, data)
     _, conditions = recorded(run, experiment)
     brian2.prefs.codegen.target = run.record["target"]
     try:
@@ -133,6 +130,13 @@ def resume(run, experiment, data, *, tell=None, note=None, checkpoint_every=CHEC
     else:
         session.restore(kept)
     return session.carry_out()
+
+
+def check_data(run, data):
+    """Raise a ParameterError if these are not the data that a run had."""
+    then, now = run.record["data"]["sha256"], data.sha256
+    if now != then:
+        raise ParameterError(f"{run.folder}: the run had other data: hash {then[:12]}, now {now[:12]}")
 
 
 def changed_versions(run):
