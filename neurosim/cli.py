@@ -195,26 +195,28 @@ def run(model, resume, origin, checkpoint_every, out, force, **chosen):
     """Run MODEL and keep what it gives in a folder."""
     _quiet()
     given = {name: value for name, value in chosen.items() if value not in (None, ())}
-    named = ["--set" if name == "settings" else f"--{name}" for name in given]
+    named = (["MODEL"] if model else []) + ["--set" if name == "settings" else f"--{name}" for name in given]
     if out is not None and not str(out).strip("."):
         raise ParameterError("--out: a folder of its own is needed, as runs/first")
     if checkpoint_every is not None and not checkpoint_every < float("inf"):
         raise ParameterError(f"--checkpoint-every: a number of seconds is needed, got {checkpoint_every}")
     more = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if resume is not None:
-        extra = [*(["MODEL"] if model else []), *named]
-        extra += [name for name, there in (("--from", origin), ("--out", out), ("--force", force)) if there]
-        if extra:
-            raise ParameterError(f"--resume goes on with a run as it was; leave {', '.join(extra)} out")
+        named += [name for name, there in (("--from", origin), ("--out", out), ("--force", force)) if there]
+        _refuse(named, "--resume goes on with a run as it was")
         return _resume(resume, more)
     if origin is not None:
-        extra = [*(["MODEL"] if model else []), *named]
-        if extra:
-            raise ParameterError(f"--from repeats a run as it was; leave {', '.join(extra)} out")
+        _refuse(named, "--from repeats a run as it was")
         return _repeat(origin, out, force, more)
     if model is None:
         raise ParameterError("MODEL is needed, as lillicrap_2016.spiking (see neurosim list), or --resume or --from")
     return _run(model, given, out, force, more)
+
+
+def _refuse(named, reason):
+    """Raise a ParameterError if options are named that a recorded run has its own of."""
+    if named:
+        raise ParameterError(f"{reason}; leave {', '.join(named)} out")
 
 
 def _run(model, given, out, force, more):
