@@ -459,9 +459,10 @@ def plot(folder, figure):
     _quiet()
     opened = Run.open(folder)
     _, _, experiment = _find_one(opened.record["model"])
-    if figure is not None and figure not in experiment.figures:
-        raise unknown("figure", figure, experiment.figures)
-    for path in draw(opened, [figure] if figure else experiment.figures, skip=figure is None):
+    if figure is not None and figure not in experiment.figure_names:
+        raise unknown("figure", figure, experiment.figure_names)
+    known = dict(zip(experiment.figure_names, experiment.figures, strict=True))
+    for path in draw(opened, [known[figure]] if figure else experiment.figures, skip=figure is None):
         print(path)
 
 

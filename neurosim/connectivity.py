@@ -12,7 +12,7 @@ import numpy as np
 from neurosim.errors import ParameterError
 from neurosim.limits import check_fits
 
-MATRIX, LIST, PAIRS, BACKWARDS = "matrix", "list", "pairs", "backwards"
+MATRIX, LIST, PAIRS, BACKWARDS, SPREAD = "matrix", "list", "pairs", "backwards", "spread"
 
 
 class Layout:
@@ -21,8 +21,8 @@ class Layout:
     Attributes
     ----------
     form : str
-        MATRIX (rows are sources), LIST (one entry a synapse, ordered by source), PAIRS (one weight for all) or
-        BACKWARDS (another projection's).
+        MATRIX (rows are sources), LIST (one entry a synapse, ordered by source), PAIRS (one weight for all),
+        BACKWARDS (another projection's) or SPREAD (a convolution's synapses from its target to its source).
     rows, columns : int
         Neurons of the source and of the target as the weights see them.
     copies : int
@@ -87,10 +87,11 @@ class _List(Layout):
 class _Patches(Layout):
     """A convolution: every position of the image is a lane of its own to one small matrix (taps, channels)."""
 
-    def __init__(self, taps, n_pre, kernel, channels):
+    def __init__(self, taps, n_pre, kernel, channels, geometry):
         self.copies, count = taps.shape
         self.taps, self.n_pre = taps, n_pre  # (positions, taps): index of the source neuron; n_pre where there is none
         self.padded, self.by_neuron = bool((taps == n_pre).any()), False
+        self.geometry = geometry  # see plasticity.patches
         super().__init__(count, channels, shape=(*kernel, channels))
 
     def pre(self, values):
@@ -106,6 +107,45 @@ class _Patches(Layout):
 
     def synapses(self, replicas):
         return int((self.taps < self.n_pre).sum()) * self.columns * replicas
+
+
+class _Spread(Layout):
+    """A convolution's synapses from its target to its source; weights of the same shape as the convolution's."""
+
+    form = SPREAD
+
+    def __init__(self, forward):
+        self.forward, self.geometry = forward, forward.geometry
+        self.copies, self.by_neuron, self.mask = forward.copies, False, forward.mask
+        self.padded = forward.padded
+        super().__init__(forward.rows, forward.columns, shape=forward.shape, stored=forward.stored)
+
+    def matrix(self, weights):
+        return np.array(self.forward.matrix(weights).transpose(0, 2, 1), order="C")
+
+    def synapses(self, replicas):
+        return self.forward.synapses(replicas)
+
+
+class _Windows(_List):
+    """Pairs of neurons of one channel, window by window: channels can be taken side by side."""
+
+    def __init__(self, windows, n_image, backwards=False):
+        position, tap, channel = np.nonzero(windows >= 0)
+        channels = windows.shape[2]
+        image, window = windows[position, tap, channel], position * channels + channel
+        n_windows = len(windows) * channels
+        if backwards:
+            super().__init__(window, image, n_windows, n_image)
+        else:
+            super().__init__(image, window, n_image, n_windows)
+        position, tap = np.nonzero(windows[:, :, 0] >= 0)
+        self.windows = {
+            "starts": np.searchsorted(position, np.arange(len(windows) + 1)).astype(np.int64),
+            "pixels": (windows[position, tap, 0] // channels).astype(np.int64),
+            "channels": channels,
+        }
+        self.backwards = backwards
 
 
 class _Pairs(Layout):
@@ -204,16 +244,24 @@ class Random:
 
     def layout(self, source, target, generator, here):
         """Return the Layout between two populations."""
-        if not isinstance(self.density, (int, float, np.number)) or not 0 < self.density <= 1:
-            raise ParameterError(f"{here}.connectivity: a density above 0 and up to 1 is needed, got {self.density}")
         replicas = 1 if self.store == "list" else source.replicas
-        check_fits((replicas, source.n, target.n), bool, f"{here}.connectivity")
-        mask = np.empty((replicas, source.n, target.n), bool)
-        for replica in range(replicas):
-            draw = generator(replica)
-            for row in mask[replica]:
-                row[:] = draw.random(target.n) < self.density
+        mask = _drawn(self.density, (source.n, target.n), replicas, generator, here)
         return _masked(mask[0] if replicas == 1 else mask, self.store, here)
+
+
+def _drawn(density, shape, replicas, generator, here):
+    """Return a mask (replicas, *shape) in which each element is True with the same probability."""
+    if not isinstance(density, (int, float, np.number)) or not 0 < density <= 1:
+        raise ParameterError(f"{here}.connectivity: a density above 0 and up to 1 is needed, got {density}")
+    if generator is None:
+        raise ParameterError(f"{here}.seed: the connectivity is drawn, so a seed is needed")
+    check_fits((replicas, *shape), bool, f"{here}.connectivity")
+    mask = np.empty((replicas, *shape), bool)
+    for replica in range(replicas):
+        draw = generator(replica)
+        for row in mask[replica]:
+            row[:] = draw.random(shape[1]) < density
+    return mask
 
 
 @dataclass(frozen=True)
@@ -259,21 +307,28 @@ class _Image:
             lengths.append(-(-n // self.stride) if self.padding == "same" else (n - k) // self.stride + 1)
         return (*lengths, self.channels)
 
+    @property
+    def over(self):
+        """How many rows and columns the first windows reach over the top and the left edge."""
+        if self.padding == "valid":
+            return 0, 0
+        reach = zip(self.image, self.kernel, self.output, strict=False)
+        return tuple(max((m - 1) * self.stride + k - n, 0) // 2 for n, k, m in reach)
+
     @cached_property
     def windows(self):
         """Index of the source neuron at (position, tap, channel); -1 where a window reaches over the edge."""
         axes = []
-        for n, k, m in zip(self.image, self.kernel, self.output, strict=False):
-            over = max((m - 1) * self.stride + k - n, 0) if self.padding == "same" else 0
-            at = np.arange(m)[:, None] * self.stride + np.arange(k) - over // 2
+        for n, k, m, over in zip(self.image, self.kernel, self.output, self.over, strict=False):
+            at = np.arange(m)[:, None] * self.stride + np.arange(k) - over
             axes.append(np.where((at >= 0) & (at < n), at, -1))
         height, width, channels = self.image
         y, x = axes[0][:, None, :, None], axes[1][None, :, None, :]
         pixel = np.where((y >= 0) & (x >= 0), y * width + x, -1).reshape(self.output[0] * self.output[1], -1)
         return np.where(pixel[..., None] >= 0, pixel[..., None] * channels + np.arange(channels), -1)
 
-    def _check(self, source, target, here):
-        for word, population, shape in (("source", source, self.image), ("target", target, self.output)):
+    def _check(self, source, target, here, words=("source", "target")):
+        for word, population, shape in zip(words, (source, target), (self.image, self.output), strict=True):
             if population.n != np.prod(shape):
                 raise ParameterError(
                     f"{here}.connectivity: the {word} {population.name} needs {' x '.join(map(str, shape))} = "
@@ -343,19 +398,32 @@ class Convolution(_Image):
         As for Local.
     shared : bool
         Whether all positions share their weights.
+    density : float
+        Probability that a weight of the kernel exists, drawn for every replica from the projection's seed; the others
+        stay exactly 0, at all positions.
     """
 
     shared: bool = True
+    density: float = 1.0
 
     def layout(self, source, target, generator, here):
         """Return the Layout between two populations."""
         if not self.shared:
+            if self.density != 1:
+                raise ParameterError(f"{here}.connectivity: a density needs shared weights, got {self.density}")
             return Local(self.image, self.kernel, self.channels, self.stride, self.padding).layout(
                 source, target, generator, here
             )
         self._check(source, target, here)
         taps = self.windows.reshape(len(self.windows), -1)
-        return _Patches(np.where(taps < 0, source.n, taps), source.n, (*self.kernel, self.image[2]), self.channels)
+        shape = *self.kernel, self.image[2]
+        window = self.kernel[0], self.kernel[1] * self.image[2]
+        geometry = *self.image, *self.over, self.stride, *self.output[:2], *window
+        layout = _Patches(np.where(taps < 0, source.n, taps), source.n, shape, self.channels, geometry)
+        if self.density != 1:
+            mask = _drawn(self.density, (layout.rows, layout.columns), source.replicas, generator, here)
+            layout.mask = mask.reshape(-1, layout.columns)
+        return layout
 
 
 @dataclass(frozen=True)
@@ -408,9 +476,7 @@ class Pooling:
     def layout(self, source, target, generator, here):
         """Return the Layout between two populations."""
         self._windows._check(source, target, here)
-        windows, channels = self._windows.windows, self.output[2]
-        position, tap, channel = np.nonzero(windows >= 0)
-        layout = _List(windows[position, tap, channel], position * channels + channel, source.n, target.n)
+        layout = _Windows(self._windows.windows, source.n)
         layout.largest = self.reduce == "max"
         return layout
 
@@ -424,6 +490,47 @@ class AllToAllButSelf:
         if source.n != target.n:
             raise ParameterError(f"{here}: all-to-all minus self needs equal sizes, got {source.n} and {target.n}")
         return _Pairs(source.n)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The synapses of an image's windows in the other direction, from the windows to the image, with their own weights.
+
+    Feedback beside a forward projection of the same kind: what a neuron of the target received from the image it sends
+    back to where it came from. Weights have the shape of the forward projection's.
+
+    Parameters
+    ----------
+    kind : Convolution, Local or Pooling
+        Of the forward projection. Pooling, which has no weights, sums what windows send: ``d_post = d_pre *
+        int(v_post >= v_pre)`` reaches those neurons that were as large as the largest of their window. A convolution
+        with shared weights delivers ``w * g(pre) * h(post)`` and learns by sums of products of both sides.
+
+    Examples
+    --------
+    >>> from neurosim.connectivity import Backward, Convolution
+    >>> feedback = Backward(Convolution((8, 8, 1), kernel=3, channels=4))
+    """
+
+    kind: object
+
+    def layout(self, source, target, generator, here):
+        """Return the Layout between two populations."""
+        if not isinstance(self.kind, (Convolution, Local, Pooling)):
+            raise ParameterError(
+                f"{here}.connectivity: Backward needs a Convolution, Local or Pooling, got {type(self.kind).__name__}"
+            )
+        pooled = isinstance(self.kind, Pooling)
+        image = self.kind._windows if pooled else self.kind
+        image._check(target, source, here, words=("target", "source"))
+        if pooled:
+            return _Windows(image.windows, target.n, backwards=True)
+        forward = self.kind.layout(target, source, generator, here)
+        if isinstance(forward, _Patches):
+            return _Spread(forward)
+        layout = _List(forward.j, forward.i, source.n, target.n, tap=forward.tap)
+        layout.kernel_shape = forward.kernel_shape
+        return layout
 
 
 @dataclass(frozen=True)

@@ -228,8 +228,11 @@ class Experiment:
         The neuron types, for ``neurosim show``.
     texts : dict of str to str
         Transmits and rules, for ``neurosim show``.
-    figures : tuple of str
-        Names of the figures that a run draws.
+    figures : tuple of str or callable
+        The figures that a run draws: names known to :mod:`neurosim.plots`, and functions from a Run to a matplotlib
+        Figure, whose names are the functions'.
+    study : callable (values, seed) -> dict of str to (array, unit), optional
+        What the experiment computes beside training, once a run and before it: kept in ``study.npz`` for its figures.
     notes : str
         Equations, *Departures* and *Expect*: the docstring of the experiment's file.
     """
@@ -247,7 +250,13 @@ class Experiment:
     neurons: MappingProxyType = field(default_factory=dict)
     texts: MappingProxyType = field(default_factory=dict)
     figures: tuple = ()
+    study: Callable | None = None
     notes: str = ""
+
+    @property
+    def figure_names(self):
+        """Names of the figures that a run draws."""
+        return tuple(getattr(figure, "__name__", figure) for figure in self.figures)
 
     def preset_for(self, data_name, inputs=None):
         """Return the name of the preset for a data set: its own, or the one that is nearest in the number of inputs."""

@@ -223,3 +223,117 @@ CRITIC = NeuronType(
     },
     source="Werfel, Xie, Seung 2005, Neural Comput. 17:2699",
 )
+
+AMIT = "Amit 2018, Biologically plausible deep learning"
+ERROR_BACK = MappingProxyType(
+    {
+        "d": "signal that has come back: weighted sum of the signals of the layer above (1)",
+        "m": "error signal of the neuron, delta sigma'(h): the factor of plasticity (1)",
+        "sent": "signal that the neuron sends back in its turn (1)",
+        "kept": "dropout: 1 / (1 - drop) in a step in which the neuron takes part, else 0",
+        "drop": "fraction of the neurons that take no part in a step",
+    }
+)
+
+
+def saturated(sloped=True, dropout=False):
+    """Return saturated linear units (Amit 2018, section 2.2), whose error signal comes back along other synapses.
+
+    Parameters
+    ----------
+    sloped : bool
+        Whether the slope is a part of what is sent back, as in the gradient, or not, as in the paper's equation 6.
+    dropout : bool
+        Whether units drop out, with probability ``drop``.
+    """
+    kept = " * kept" if dropout else ""
+    return NeuronType(
+        equations=f"""
+        v : 1
+        d : 1
+        {"kept : 1" if dropout else ""}
+        r = clip(gain * v, -1, 1){kept} : 1
+        psi = gain * int(abs(gain * v) < 1){kept} : 1
+        m = d * psi : 1
+        sent = {"m" if sloped else f"d{kept}"} : 1
+        """,
+        update=DROPOUT if dropout else "",
+        symbols={
+            "v": "field h: weighted sum of the layer below (1)",
+            "gain": "slope of the saturated linearity sigma at 0",
+            "r": "activity sigma(h), h cut at -1 and 1 (1)",
+            "psi": "slope sigma'(h): gain within the borders, 0 outside (1)",
+        }
+        | ERROR_BACK,
+        source=f"{AMIT}, section 2.2",
+    )
+
+
+def relay(dropout=False):
+    """Return linear units that pass on a maximum or a sum, and errors in the other direction (Amit 2018, section 4)."""
+    kept = " * kept" if dropout else ""
+    return NeuronType(
+        equations=f"""
+        v : 1
+        d : 1
+        {"kept : 1" if dropout else ""}
+        r = v{kept} : 1
+        sent = d{kept} : 1
+        """,
+        update=DROPOUT if dropout else "",
+        symbols={
+            "v": "largest activity of a window, or sum of the activities of two layers (1)",
+            "r": "activity (1)",
+        }
+        | ERROR_BACK,
+        source=f"{AMIT}, section 4",
+    )
+
+
+DROPOUT = "kept = int(rand() >= drop) / (1 - drop)"
+
+HINGE_OUTPUT = NeuronType(
+    equations="""
+    v : 1
+    target : 1
+    step : 1
+    m = step * (int(target > 0) * int(v < margin) - mu * int(target < 0) * int(v > -margin)) : 1
+    sent = m : 1
+    """,
+    symbols={
+        "v": "field h_c: weighted sum of the layer below (1)",
+        "target": "1 for the class shown, -1 for the others",
+        "step": "factor of the error: 1, less while steps are to be smaller",
+        "margin": "S: from this field on the class is learned well enough",
+        "mu": "weight of the classes that are not shown",
+        "m": "error signal, equation 5: 1, -mu or 0",
+        "sent": "the same, sent back",
+    },
+    source=f"{AMIT}, section 2.1",
+)
+
+SOFTMAX_OUTPUT = NeuronType(
+    equations="""
+    v : 1
+    target : 1
+    step : 1
+    total : 1
+    m = step * (target - exp(v) / total) : 1
+    sent = m : 1
+    """,
+    symbols={
+        "v": "field h_c: weighted sum of the layer below (1)",
+        "target": "1 for the class shown, 0 for the others",
+        "step": "factor of the error: 1, less while steps are to be smaller",
+        "total": "sum of exp(v) over all output neurons, which none of them knows by itself",
+        "m": "error signal: target minus softmax",
+        "sent": "the same, sent back",
+    },
+    source="cross-entropy of the softmax, the baseline of Amit 2018",
+)
+
+TOTAL = NeuronType(
+    equations="total : 1",
+    symbols={"total": "sum of exp(v) over all output neurons (1)"},
+    source="the normalisation of the softmax, which is not local",
+)

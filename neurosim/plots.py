@@ -17,28 +17,31 @@ BORDER = dict(color="0.8", linewidth=0.7, zorder=0)
 RASTER_PRESENTATIONS = 6
 
 
-def draw(run, names, skip=True):
+def draw(run, figures, skip=True):
     """Draw figures of a run into its folder; return their paths.
 
     Parameters
     ----------
     run : Run
         Finished or running.
-    names : iterable of str
-        Which figures, see :data:`FIGURES`.
+    figures : iterable of str or callable (Run) -> Figure
+        Which figures: names, see :data:`FIGURES`, or functions. The first line of a function's docstring says what it
+        shows; the PNG has it as its title.
     skip : bool
         Leave out figures of what this run does not have; otherwise they raise a ParameterError.
     """
     import matplotlib
 
     paths = []
-    for name in names:
-        if name not in FIGURES:
-            raise unknown("figure", name, FIGURES)
+    for each in figures:
+        if not callable(each) and each not in FIGURES:
+            raise unknown("figure", each, FIGURES)
+        function = each if callable(each) else FIGURES[each]
+        name = function.__name__
         with matplotlib.rc_context(dict(STYLE)):
             image = io.BytesIO()
             try:
-                figure = FIGURES[name](run)
+                figure = function(run)
             except NothingToDrawError:
                 if skip:
                     continue
@@ -47,7 +50,7 @@ def draw(run, names, skip=True):
                 raise ParameterError(f"{run.folder}: the run's files lack {error}, which {name} needs") from None
             with writing(run.folder / "figures" / f"{name}.png") as path:
                 path.parent.mkdir(exist_ok=True)
-                figure.savefig(image, format="png")
+                figure.savefig(image, format="png", metadata={"Title": function.__doc__.splitlines()[0]})
         run.write(f"figures/{name}.png", image.getvalue())
         paths.append(path)
     return paths
@@ -102,7 +105,8 @@ def plot_signals(ax, time, signals, limit):
     )  # fmt: skip
 
 
-def _figure(run, width, height, title):
+def new_figure(run, width, height, title):
+    """Return a Figure, inches wide and high, with a title above the run's model and data."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(f"{title}\n{run.record['model']}, {run.record['data']['name']}", fontsize=9)
     return figure
@@ -133,7 +137,7 @@ def psp_and_modulator(run):
     layer = _hidden(windows["early in learning"])[0]
     # the neuron whose potential moves most early and late, so that both columns have something to see
     unit = np.argmax(np.prod([np.ptp(w[f"{layer}.v"], axis=0) for w in windows.values()], axis=0))
-    figure = _figure(run, 7.2, 4.2, f"A neuron of the hidden layer {layer}: potential, spikes and modulatory signal")
+    figure = new_figure(run, 7.2, 4.2, f"A neuron of the hidden layer {layer}: potential, spikes and modulatory signal")
     axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 2))
     for (title, arrays), (above, below) in zip(windows.items(), axes.T, strict=True):
         plot_potential(above, arrays["time"], arrays[f"{layer}.v"][:, unit], arrays[f"{layer}.s"][:, unit])
@@ -163,7 +167,8 @@ COLORS = MappingProxyType(  # of conditions, the same in all figures
 )  # fmt: skip
 
 
-def _color(condition, k=0):
+def condition_color(condition, k=0):
+    """Return the color of a condition: its own in all figures, or the k-th."""
     return COLORS.get(condition, f"C{k}")
 
 
@@ -173,11 +178,11 @@ def learning(run):
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
     title = textwrap.fill(run.record.get("title", "learning curve"), 80)
-    figure = _figure(run, 7.2 if len(conditions) > 1 else 5.0, 3.6, title[:1].upper() + title[1:])
+    figure = new_figure(run, 7.2 if len(conditions) > 1 else 5.0, 3.6, title[:1].upper() + title[1:])
     ax = figure.subplots()
     several = len(conditions) > 1
     if several:
-        shown = [(name, "test", _words(name), _color(name, k)) for k, name in enumerate(conditions)]
+        shown = [(name, "test", in_words(name), condition_color(name, k)) for k, name in enumerate(conditions)]
     else:
         shown = [
             (conditions[0], *rest)
@@ -185,12 +190,12 @@ def learning(run):
         ]
     by_examples = run.record["metric"] == "nse"
     for condition, split, words, color in shown:
-        x, values = _over_epochs(run, metrics, condition, split, "examples" if by_examples else "epoch")
+        x, values = over_epochs(run, metrics, condition, split, "examples" if by_examples else "epoch")
         plot_band(ax, x, values, words, color, scale=scale, within=within)
     for published in run.record["published"]:
         own = published["data"].lower() == run.record["data"]["name"].lower()
         if own and published["condition"] in (None, *conditions):
-            color = _color(published["condition"]) if several else "k"
+            color = condition_color(published["condition"]) if several else "k"
             words = None if several else f"paper: {published['text']}"
             ax.axhline(scale * published["value"], color=color, linestyle="--", linewidth=0.8, label=words)
     values = metrics[run.record["metric"]]
@@ -220,11 +225,12 @@ def learning(run):
     return figure
 
 
-def _words(name):
+def in_words(name):
+    """Return the name of a condition as it is shown."""
     return name.replace("_", " ")
 
 
-def _over_epochs(run, metrics, condition, split, x="epoch", column=None):
+def over_epochs(run, metrics, condition, split, x="epoch", column=None):
     """Return (x, values (epochs, replicas)) of a condition and split."""
     chosen = (metrics["condition"] == condition) & (metrics["split"] == split)
     replicas = len(set(metrics["replica"][chosen]))
@@ -246,7 +252,7 @@ def raster(run):
     senders = [name.removesuffix(".m") for name in arrays if name.endswith(".m")]
     feedback = [name for name in senders if name not in forward]
     rows = [*reversed(forward), *feedback]
-    figure = _figure(run, 7.2, 0.95 * len(rows) + 1.0, "All populations over a few presentations, late in learning")
+    figure = new_figure(run, 7.2, 0.95 * len(rows) + 1.0, "All populations over a few presentations, late in learning")
     axes = figure.subplots(len(rows), 1, sharex=True)
     most = max(arrays[f"{name}.s"].shape[1] for name in forward)
     signals = [arrays[f"{name}.m"][kept] for name in feedback]
@@ -273,7 +279,7 @@ def alignment(run):
     examples, angles = traces["angles/examples"][0], traces["angles/angle"][0]
     if not len(traces["angles/layers"][0]):
         raise NothingToDrawError(f"{run.folder}: this run has no random feedback, whose angle could be drawn")
-    figure = _figure(run, 5.0, 3.6, "Forward weights align with random feedback")
+    figure = new_figure(run, 5.0, 3.6, "Forward weights align with random feedback")
     ax = figure.subplots()
     for k, layer in enumerate(traces["angles/layers"][0]):
         plot_band(ax, examples, angles[:, k], f"into {layer}", f"C{k}", within=(0, 180))
@@ -293,7 +299,7 @@ def alignment(run):
 
 def angles(run):
     """Angle between the modulatory signals and backprop's while examples are shown, of every condition that has one."""
-    figure = _figure(run, 5.4, 3.6, "Modulatory signals turn towards backprop's")
+    figure = new_figure(run, 5.4, 3.6, "Modulatory signals turn towards backprop's")
     ax = figure.subplots()
     names = [name for name in run.record["conditions"] if _has_angles(run, name)]
     if not names:
@@ -309,7 +315,7 @@ def angles(run):
             layers, measured.transpose(1, 0, 2), ("-", "--", ":") * len(layers), strict=False
         ):
             into = f", into {layer}" if len(layers) > 1 else ""
-            label, color = f"{_words(name)}{into}", _color(name, k)
+            label, color = f"{in_words(name)}{into}", condition_color(name, k)
             plot_band(ax, examples[points], values[points], label, color, within=(0, 180), linestyle=style)
     ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
     above = dict(xytext=(0, 3), textcoords="offset points", ha="right", fontsize=7)
@@ -349,7 +355,7 @@ def features(run, count=10):
             weights[name] = (found, side)
     if not weights:
         raise NothingToDrawError(f"{run.folder}: no weights of square images to draw")
-    figure = _figure(
+    figure = new_figure(
         run,
         7.2,
         0.72 * len(weights) + 0.6,
@@ -365,7 +371,7 @@ def features(run, count=10):
             ax.set_xticks([])
             ax.set_yticks([])
             ax.spines[:].set_visible(False)
-        axes[0].set_ylabel(_words(name).replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
+        axes[0].set_ylabel(in_words(name).replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=7)
     return figure
 
 
@@ -374,20 +380,20 @@ def final(run):
     metrics = run.metrics()
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
-    figure = _figure(run, 6.4, 3.6, "After learning")
+    figure = new_figure(run, 6.4, 3.6, "After learning")
     ax = figure.subplots()
-    lasts = [scale * np.maximum(_over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
+    lasts = [scale * np.maximum(over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
     for values in zip(*lasts, strict=True):
         ax.plot(range(len(conditions)), values, color="0.8", linewidth=0.5, zorder=0)
     for k, values in enumerate(lasts):
         interval = mean_interval(values, within=within)
-        color = _color(conditions[k], k)
+        color = condition_color(conditions[k], k)
         ax.plot(np.full(len(values), k), values, "o", color=color, markersize=3, alpha=0.5)
         bars = [[interval.mean - interval.low], [interval.high - interval.mean]]
         ax.errorbar([k + 0.2], [interval.mean], bars, fmt="o", color=color, capsize=3)
     ax.set_xticks(
         range(len(conditions)),
-        [textwrap.fill(_words(name), 12) for name in conditions],
+        [textwrap.fill(in_words(name), 12) for name in conditions],
         fontsize=8,
     )
     ax.set_yscale("log", nonpositive="clip")
@@ -410,9 +416,9 @@ def phases(run):
     pseudo = traces["measures/angle_pinv"][0]
     length = run.record["parameters"]["phases"]["value"]
     borders = np.concatenate([[0], np.cumsum(length)])
-    figure = _figure(run, 6.4, 5.2, "Learning in three artificial phases")
+    figure = new_figure(run, 6.4, 5.2, "Learning in three artificial phases")
     above, below = figure.subplots(2, 1, sharex=True)
-    shown, values = _over_epochs(run, metrics, condition, "test")
+    shown, values = over_epochs(run, metrics, condition, "test")
     plot_band(
         above,
         shown,

@@ -11,8 +11,8 @@ from neurosim.limits import check_fits
 from neurosim.neurons import NeuronType
 from neurosim.target import callable_in_text, code_object_class
 
-SLOTS_PER_ORDER = 10  # groups run at 10 k, updates at 10 k + 1, spikes at 10 k + 2, projections at 10 k + 3
-UPDATE, SPIKE, DELIVER = 1, 2, 3
+SLOTS_PER_ORDER = 10  # groups run at 10 k, updates at 10 k + 1, spikes at 10 k + 2, projections at 10 k + 3 and 4
+UPDATE, SPIKE, LEARN_FIRST, DELIVER = 1, 2, 3, 4
 
 
 class Population(brian2.NeuronGroup):

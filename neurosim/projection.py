@@ -15,7 +15,7 @@ from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit_for_display
 from brian2.utils.stringtools import get_identifiers
 
-from neurosim.connectivity import BACKWARDS, LIST, PAIRS, Dense
+from neurosim.connectivity import BACKWARDS, LIST, PAIRS, SPREAD, Dense
 from neurosim.errors import EquationError, ParameterError
 from neurosim.limits import check_fits
 from neurosim.plasticity.custom import CustomLearning, Kernel
@@ -40,7 +40,7 @@ from neurosim.plasticity.parse import (
 )
 from neurosim.plasticity.plan import LANEWISE, place, scalar
 from neurosim.plasticity.spikes import forget_step
-from neurosim.population import DELIVER, SLOTS_PER_ORDER, Population
+from neurosim.population import DELIVER, LEARN_FIRST, SLOTS_PER_ORDER, Population
 from neurosim.target import callable_in_text
 
 
@@ -105,6 +105,13 @@ class Projection(brian2.core.base.BrianObject):
     signals : dict of str to (Population, str), optional
         Global signals that the rule may name: a variable of a population of one neuron.
 
+    order : int, optional
+        Place in the sweep at which the projection delivers, of the source's order or later; feedback that leaves a
+        population only when an error has come back to it has a later one. The source's if it is left out.
+    learns_first : bool
+        Carry out the lines of every step right before the projection delivers, so that it delivers along the new
+        weights, and not after the sweep.
+
     Attributes
     ----------
     plastic : bool
@@ -146,7 +153,7 @@ class Projection(brian2.core.base.BrianObject):
 
     def __init__(
         self, source, target, transmit, rule=None, weights=None, seed=None, namespace=None, name="projection*", *,
-        when=STEP, connectivity=None, bounds=None, dale=None, signals=None,
+        when=STEP, connectivity=None, bounds=None, dale=None, signals=None, order=None, learns_first=False,
     ):  # fmt: skip
         for word, population in (("source", source), ("target", target)):
             if not isinstance(population, Population):
@@ -169,6 +176,13 @@ class Projection(brian2.core.base.BrianObject):
         if namespace is not None and not isinstance(namespace, Mapping):
             raise ParameterError(f"Projection.namespace: {{name: constant}} is needed, got {namespace!r}")
         self.namespace = dict(namespace or {})
+        self.place = source.place if order is None else order
+        whole = isinstance(self.place, (int, np.integer)) and not isinstance(self.place, bool)
+        if not whole or self.place < source.place:
+            raise ParameterError(
+                f"{here}.order: a whole number of at least {source.place}, the order of the source {source.name}, is "
+                f"needed, got {order!r}"
+            )
         self.plastic = True
         self.open = True
         self._checked = False
@@ -211,7 +225,7 @@ class Projection(brian2.core.base.BrianObject):
         self.bounds = self._bounds(bounds, dale, dimension, here)
 
         self.transmissions = [Transmission(self, statement, here) for statement in sent]
-        self._delivery = _Step(self, "delivery", "groups", SLOTS_PER_ORDER * source.place + DELIVER)
+        self._delivery = _Step(self, "delivery", "groups", SLOTS_PER_ORDER * self.place + DELIVER)
         self._delivery.run = self._deliver
         self.contained_objects.append(self._delivery)
         self.learning, self._plasticity = None, None
@@ -222,9 +236,23 @@ class Projection(brian2.core.base.BrianObject):
                 if custom
                 else Learning(self, learned, here)
             )
-            self._plasticity = _Step(self, "plasticity", "synapses", 0)
-            self._plasticity.run = self._learn
+            if learns_first:
+                self._check_learns_first(learned, here)
+                self._plasticity = _Step(self, "plasticity", "groups", SLOTS_PER_ORDER * self.place + LEARN_FIRST)
+            else:
+                self._plasticity = _Step(self, "plasticity", "synapses", 0)
+            self._plasticity.run = self._learn_first if learns_first else self._learn
             self.contained_objects.append(self._plasticity)
+        elif learns_first:
+            raise ParameterError(f"{here}.learns_first: there is no rule to carry out first")
+
+    @staticmethod
+    def _check_learns_first(learned, here):
+        """Refuse lines that wait for what is known at the end of a step only."""
+        late = [s.text for s in learned if s.event not in (STEP, RATE)]
+        if late or not learned:
+            told = f"{late[0]!r} happens at an event" if late else "a Kernel is called at the end of a step"
+            raise ParameterError(f"{here}.learns_first: lines of every step can come first, {told}")
 
     def _connect(self, connectivity, transmit, rule, weights, seed, here):
         """Find the layout of the synapses."""
@@ -249,8 +277,6 @@ class Projection(brian2.core.base.BrianObject):
             if seed is not None:
                 root = self._root(seed, here)
                 generator = lambda replica: np.random.default_rng(_child(root, replica, 1))  # noqa: E731
-            elif type(connectivity).__name__ == "Random":
-                raise ParameterError(f"{here}.seed: the connectivity is drawn, so a seed is needed")
             self.layout = connectivity.layout(self.source, self.target, generator, here)
             if not named and (weights is not None or rule is not None):
                 raise ParameterError(f"{here}: a transmit without w has no weights, and so no rule")
@@ -351,6 +377,11 @@ class Projection(brian2.core.base.BrianObject):
             return None
         if not self._has_weights or self.layout.form == BACKWARDS:
             raise ParameterError(f"{here}.bounds: there are no weights of its own to bound")
+        if self.layout.form == SPREAD:
+            raise ParameterError(
+                f"{here}.bounds: the weights of a Backward convolution have no bounds and no Dale's sign; those of "
+                "Backward(Local(...)) can have them"
+            )
         rows, precision = self.layout.rows, self.source.precision
         low, high = np.full(rows, -np.inf), np.full(rows, np.inf)
         if bounds is not None:
@@ -552,6 +583,13 @@ class Projection(brian2.core.base.BrianObject):
     def _learn(self):
         if self.plastic and self.open and self.learning():
             self._version += 1
+
+    def _learn_first(self):
+        for population in (self.source, self.target):  # what is known of this step at its end must not be of now
+            forget_step(population)
+        self._learn()
+        for population in (self.source, self.target):
+            forget_step(population)
 
     def explain(self):
         """Return the plan as text: the terms, and what each became, with bytes and operations a step."""

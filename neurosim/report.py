@@ -7,11 +7,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from neurosim.analysis import holm, mean_interval, paired
 from neurosim.errors import ParameterError
 from neurosim.pages import Report, Section, Table
-from neurosim.plots import FIGURES
 from neurosim.runs import Run, writing
 
 INSIDE, WITHIN, MISSED = "inside the interval", "within Expect", "not reached"
@@ -481,7 +481,7 @@ def _provenance(run):
         "wall time an epoch": cost,
     }
     figures = sorted((run.folder / "figures").glob("*.png"))
-    shown = tuple((path, _shows(path.stem)) for path in figures)
+    shown = tuple((path, _shows(path)) for path in figures)
     return Section(f"Run {run.number}: {run.folder.name}", (), (Table("", (), tuple(rows.items())),), shown)
 
 
@@ -510,6 +510,10 @@ def _plain(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _shows(name):
-    """Return what a figure shows, from the function that draws it."""
-    return FIGURES[name].__doc__.splitlines()[0] if name in FIGURES else name.replace("_", " ")
+def _shows(path):
+    """Return what a figure shows, from the title that it carries."""
+    try:
+        with Image.open(path) as image:
+            return image.text.get("Title") or path.stem.replace("_", " ")
+    except (OSError, AttributeError, ValueError):  # no PNG
+        return path.stem.replace("_", " ")

@@ -6,6 +6,7 @@
     summary.json   final numbers beside the published ones
     traces.npz     traces, angles and measures; ``CONDITION/NAME`` and, as text, ``unit of CONDITION/NAME``
     weights.npz    weights, likewise
+    study.npz      what an experiment computes beside training, by name
     checkpoint/    state from which a run that was cut off can go on; empty once it has finished
     figures/       one PNG a figure
     log.txt        what happened when
@@ -40,7 +41,7 @@ try:
 except ImportError:  # Windows has other locks: runs are not held there
     fcntl = None
 
-FILES = ("run.json", "metrics.csv", "summary.json", "traces.npz", "weights.npz", "log.txt")
+FILES = ("run.json", "metrics.csv", "summary.json", "traces.npz", "weights.npz", "study.npz", "log.txt")
 FOLDERS = ("checkpoint", "figures")
 UNIT = "unit of "
 FORMAT = 2

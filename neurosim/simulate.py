@@ -199,6 +199,8 @@ class _Session:
         run = self.run
         run.hold()
         try:
+            if self.experiment.study is not None and not (run.folder / "study.npz").exists():
+                run.write_arrays("study.npz", self.experiment.study(recorded(run, self.experiment)[0], self.seed))
             for k, (name, values) in enumerate(self.conditions.items()):
                 if self.kept is not None and k < self.kept.header["condition"]:
                     continue

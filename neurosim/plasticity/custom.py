@@ -7,8 +7,8 @@ import sympy
 
 from neurosim.connectivity import BACKWARDS
 from neurosim.errors import EquationError
+from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.parse import POST, PRE, STEP, WEIGHT
-from neurosim.plasticity.plan import Factor
 
 
 @dataclass(frozen=True)

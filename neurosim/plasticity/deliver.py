@@ -3,17 +3,18 @@
 import numpy as np
 import sympy
 
-from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS
+from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS, SPREAD
 from neurosim.errors import EquationError
-from neurosim.plasticity import blas, kernels
+from neurosim.plasticity import blas, kernels, patches
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel, user_functions
+from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.pairs import DeliveryToOthers, check_separates
 from neurosim.plasticity.parse import WEIGHT
 from neurosim.plasticity.part import Part
 from neurosim.plasticity.passover import SCRATCH, tiles
-from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, Factor, constant, readable, separate
+from neurosim.plasticity.plan import EXISTS, LANEWISE, ONE, constant, readable, separate
 from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
 
@@ -21,8 +22,9 @@ class Inbox:
     """One variable of a population into which projections deliver: their contributions add up.
 
     Where all sources come before the target in the sweep, every step has all contributions delivered before the
-    target reads them: the first of a step sets the variable and the others add to it. Where one comes later, each
-    keeps its contribution in an array of its own and the variable is their sum.
+    target reads them: the first of a step sets the variable and the others add to it; likewise where all come later,
+    for the target's next update. Where some come earlier and some later, each keeps its contribution in an array of its
+    own and the variable is their sum.
     """
 
     def __init__(self, population, variable):
@@ -48,8 +50,8 @@ class Inbox:
         self._arrange()
 
     def _arrange(self):
-        later = any(place >= self.population.place for place in self.senders.values())
-        self.apart = len(self.senders) > 1 and later
+        later = [place >= self.population.place for place in self.senders.values()]
+        self.apart = any(later) and not all(later)
         self.arrived = 0
 
     def open(self, sender):
@@ -99,7 +101,7 @@ class Transmission:
 
     def connect(self):
         """A run starts."""
-        self.inbox.enter(self, self.projection.source.place)
+        self.inbox.enter(self, self.projection.place)
         self.still = self._may_hold_still()
         self.last = None
 
@@ -173,12 +175,11 @@ def _parts(projection, expr, where):
         return [_OneToOne(projection, expr, where)]
     terms = separate(expr, projection.scope)
     weight = sympy.Symbol(WEIGHT, real=True)
-    if layout.form == BACKWARDS:
+    if layout.form in (BACKWARDS, SPREAD):
         for term in terms:
             if term.mixed != ONE or term.weight != weight:
-                raise EquationError(
-                    f"{where}: weights read backwards deliver w * g(pre) * h(post), got the term {term}"
-                )
+                kind = "weights read backwards" if layout.form == BACKWARDS else "the weights of a Backward convolution"
+                raise EquationError(f"{where}: {kind} deliver w * g(pre) * h(post), got the term {term}")
         return [_Product(projection, term) for term in terms]
     if layout.form == PAIRS:
         for term in terms:
@@ -248,6 +249,10 @@ class _Product(Part):
         if layout.form == BACKWARDS:
             self._run = self._backwards
             self.plan = f"{layout.projection.name} read backwards: WEIGHT TRANSPORT; {costs}"
+        elif layout.form == SPREAD:
+            self._run, self.plan = self._spread, f"matrix products image by image, added up where windows lie; {costs}"
+        elif hasattr(layout, "geometry"):
+            self._run, self.plan = self._convolve, f"matrix products over the windows of image after image; {costs}"
         elif layout.form == LIST:
             self._run, self.plan = self._list, f"a list of synapses, all lanes of a synapse together; {costs}"
         elif binary(self.pre, projection):
@@ -268,6 +273,16 @@ class _Product(Part):
         projection, layout = self.projection, self.projection.layout
         scale = self.coefficient * projection.scale
         blas.product(layout.pre(self.pre()), projection.stored, layout.post(out), alpha=scale, beta=float(keep))
+
+    def _convolve(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        scale = self.coefficient * projection.scale
+        patches.convolve(layout.geometry, self.pre(), projection.stored, out, scale, keep)
+
+    def _spread(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        scale = self.coefficient * projection.scale
+        patches.spread(layout.geometry, self.pre(), projection.stored, out, scale, keep)
 
     def _list(self, out, keep):
         projection, layout = self.projection, self.projection.layout
@@ -308,10 +323,8 @@ class _Product(Part):
             total = pre.sum(axis=2, keepdims=True) - pre
             total *= pre.dtype.type(scale) * weights[:, :, None]
             out[...] = out + total if keep else total
-        elif layout.copies > 1 or layout.padded:
-            patches = np.empty((*pre.shape[:2], layout.rows), pre.dtype)
-            blas.product_transposed(pre, weights, patches, alpha=scale)
-            kernels.gather_patches(patches, layout.taps, keep, out)
+        elif hasattr(layout, "geometry"):
+            patches.spread(layout.geometry, self.pre(), weights, out, scale, keep)
         else:
             blas.product_transposed(pre, weights, out, alpha=scale, beta=float(keep))
 
@@ -377,6 +390,9 @@ class _PassOver(Part):
                 gate, expr, self.gated = self.arguments.name("a", spike), expr.subs(spike, 1), True
         value = self.arguments.hoist(expr * EXISTS if layout.padded else expr, lane=True)
         self.masked, form = layout.mask is not None, "list" if layout.form == LIST else "rows"
+        self.windows = {}
+        if hasattr(layout, "windows") and not self.arguments.used and not self.gated:
+            form, self.windows = "windows", layout.windows | {"backwards": layout.backwards}
         text, names, self.names = transmit_kernel(self.arguments, value, form, self.masked, gate, self.largest)
         functions = user_functions(projection.scope, text)
         self.kernel = compile_kernel(text, names, functions)
@@ -397,19 +413,17 @@ class _PassOver(Part):
             known[name] = value.reshape(-1, value.shape[2])
         known |= {f"v{k}": projection.array(variable) for variable, k in self.arguments.used.items()}
         if layout.form == LIST:
-            known |= {"indptr": layout.indptr, "index": layout.j}
+            known |= {"indptr": layout.indptr, "index": layout.j} | self.windows
         received = layout.post(out).reshape(-1, layout.columns)
-        target = received
-        if self.largest:
-            target = np.full_like(received, -np.inf)
-        elif not keep:
-            received[...] = 0
+        target = np.empty_like(received) if self.largest and keep else received
+        if not keep or self.largest:
+            target[...] = -np.inf if self.largest else 0
         known["out"] = target
         last = len(received) if layout.form == LIST else layout.columns
         work = layout.synapses(1) * len(received)
         self.kernel(work, 0, last, *(known[name] for name in self.names))
-        if self.largest:
-            received[...] = target + (received if keep else 0)
+        if target is not received:
+            received += target
 
     def explain(self):
         projection = self.projection

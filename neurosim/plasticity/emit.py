@@ -343,10 +343,12 @@ def transmit_kernel(arguments, expr, form, masked, gate=None, largest=False):
     """Return (text of ``serial``, arguments after ``first, last`` as text, their names) of a kernel that delivers.
 
     It adds ``expr`` of every synapse, or takes the ``largest``, into ``out`` of shape (replicas x lanes, n_post). The
-    range cut among threads is one of columns for a matrix and one of replicas x lanes for a list.
+    range cut among threads is one of columns for a matrix and one of replicas x lanes for a list and for windows.
     """
     met, used = arguments.met, arguments.used
     value = code(expr)
+    if form == "windows":
+        return _windows_kernel(met, value, largest)
     names = ["n_pre", "lanes"] + (["indptr", "index"] if form == "list" else []) + (["mask"] if masked else [])
     names += [f"v{k}" for k in used.values()] + [name for kind in ("a", "h", "c") for name in met[kind].values()]
     names += ["out"]
@@ -375,6 +377,27 @@ def transmit_kernel(arguments, expr, form, masked, gate=None, largest=False):
         lines += ["                if there[s]:", f"                    sums[j] += {value}"]
     else:
         lines += [f"                sums[j] += {value}"]
+    return "\n".join(lines) + "\n", ", ".join(names), names
+
+
+def _windows_kernel(met, value, largest):
+    """As transmit_kernel, for windows of an image without weights: the channels of a pixel side by side."""
+    names = ["n_pre", "lanes", "starts", "pixels", "channels", "backwards"]
+    names += [name for kind in ("a", "h", "c") for name in met[kind].values()] + ["out"]
+    lines = [f"def serial(first, last, {', '.join(names)}):", "    one = out.dtype.type(1)"]
+    lines += ["    for rb in range(first, last):", "        for p in range(starts.size - 1):"]
+    lines += ["            for k in range(starts[p], starts[p + 1]):"]
+    lines += ["                image, window = pixels[k] * channels, p * channels"]
+    lines += ["                i, j = (window, image) if backwards else (image, window)"]
+    lines += [f"                {name}r = {name}[rb, i : i + channels]" for name in met["a"].values()]
+    lines += [f"                {name}_ = {name}[rb, j : j + channels]" for name in met["h"].values()]
+    lines += ["                sums = out[rb, j : j + channels]", "                for j in range(channels):"]
+    lines += [f"                    {name}_ = {name}r[j]" for name in met["a"].values()]
+    if largest:
+        lines += [f"                    value = {value}", "                    before = sums[j]"]
+        lines += ["                    sums[j] = value if value > before or value != value else before"]
+    else:
+        lines += [f"                    sums[j] += {value}"]
     return "\n".join(lines) + "\n", ", ".join(names), names
 
 

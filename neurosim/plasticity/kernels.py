@@ -38,20 +38,6 @@ def deliver_list_backwards(weights, indptr, index, post, scale, keep, out):
                 out[r, lane, i] = scale * total + (out[r, lane, i] if keep else 0)
 
 
-@njit(cache=True)
-def gather_patches(patches, taps, keep, out):
-    """out[r, l, i] = sum of all patches' entries that lie on i (+ out[r, l, i]); taps out of range are dropped."""
-    positions, n = taps.shape[0], out.shape[2]
-    for r in range(out.shape[0]):
-        for lane in range(out.shape[1]):
-            if not keep:
-                out[r, lane, :] = 0
-            for position in range(positions):
-                for k in range(taps.shape[1]):
-                    if taps[position, k] < n:
-                        out[r, lane, taps[position, k]] += patches[r, lane * positions + position, k]
-
-
 @njit(cache=True, fastmath=FAST)
 def _deliver_rows(low, high, weights, rows, n_pre, scale, keep, out):
     for r in range(out.shape[0]):

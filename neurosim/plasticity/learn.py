@@ -2,15 +2,16 @@
 
 import sympy
 
-from neurosim.connectivity import BACKWARDS, MATRIX, PAIRS
+from neurosim.connectivity import BACKWARDS, MATRIX, PAIRS, SPREAD
 from neurosim.errors import EquationError
-from neurosim.plasticity import blas, kernels
+from neurosim.plasticity import blas, kernels, patches
 from neurosim.plasticity.cost import cost, in_bytes
+from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.lanes import lane_change
 from neurosim.plasticity.pairs import Pairs
 from neurosim.plasticity.parse import POST, PRE, RATE, STEP, WEIGHT
 from neurosim.plasticity.passover import InPlace, PassOver
-from neurosim.plasticity.plan import ONE, Factor, constant, separate
+from neurosim.plasticity.plan import ONE, constant, separate
 from neurosim.plasticity.spikes import binary, spike_symbol, spikes_only, step_spikes
 
 
@@ -74,18 +75,24 @@ def _pass(projection, groups, where):
     plain = _plain(projection, groups)
     if plain:
         return _Products(projection, *plain)
+    if projection.layout.form == SPREAD:
+        raise EquationError(
+            f"{where}: a Backward convolution learns by sums of products g(pre) * h(post), or decays"
+        )
     return InPlace.of(projection, groups, where) or PassOver(projection, groups, where)
 
 
 def _plain(projection, groups):
     """Return (products, decays) if all that happens is that products of both sides are added, and w decays; or None."""
     layout = projection.layout
-    if layout.form != MATRIX or layout.mask is not None or projection.bounds is not None:
+    masked = layout.mask is not None and not hasattr(layout, "geometry")
+    if layout.form not in (MATRIX, SPREAD) or masked or projection.bounds is not None:
         return None
     found = [(event, s) for event, members in groups for s in members]
     if any(s.target != WEIGHT or s.operator == "=" for _, s in found):
         return None
     products, decays = [], []
+    single = projection.copies == 1 and layout.form == MATRIX
     for event, s in found:
         _, expr = lane_change(s, event, projection, "")
         if event in (PRE, POST):
@@ -94,7 +101,7 @@ def _plain(projection, groups):
             if term.mixed != ONE:
                 return None
             if term.weight == ONE and (term.pre != ONE or term.post != ONE):
-                if projection.copies == 1 and _by_spikes(term, projection):
+                if single and _by_spikes(term, projection):
                     return None
                 products.append(term)
             elif term.weight == sympy.Symbol(WEIGHT, real=True) and term.pre == ONE and term.post == ONE:
@@ -104,7 +111,7 @@ def _plain(projection, groups):
     if (decays and len(found) > 1) or (layout.padded and decays):
         return None
     spike = spike_symbol(projection.source, "_pre")
-    if projection.copies == 1 and not decays and any(term.pre != spike for term in products):
+    if single and not decays and any(term.pre != spike for term in products):
         return None  # a pass over all weights is quicker than outer products
     return products, decays
 
@@ -131,6 +138,8 @@ class _Products:
             projection.decay(1.0 + projection.copies * sum(rate for _, rate in self.decays))
         for outer in self.products:
             outer(1 / projection.scale)
+        if projection.layout.mask is not None:
+            projection.confine()
 
     def explain(self):
         lines = [f"{term}: one factor for all weights, kept in double precision" for term, _ in self.decays]
@@ -147,7 +156,10 @@ class _Outer:
         self.post = Factor(term.post, projection.target, "_post", projection.scope, projection.signals)
         self.shown = str(term)
         costs = cost(projection, 1, 1)
-        if binary(self.pre, projection):
+        if hasattr(projection.layout, "geometry"):
+            self._run = self._correlate
+            self.plan = f"matrix products over the windows of image after image, added to the weights in place; {costs}"
+        elif binary(self.pre, projection):
             self._run = self._binary
             self.plan = f"tables of sums over lanes, or rows of spikes where few spike, added in place; {costs}"
         elif projection.copies > 1:
@@ -165,6 +177,13 @@ class _Outer:
         layout = self.projection.layout
         pre, post = layout.pre(self.pre.at_end()), layout.post(self.post.at_end())
         blas.outer_product(pre, post, self.projection.stored, alpha)
+
+    def _correlate(self, alpha):
+        projection, layout = self.projection, self.projection.layout
+        image, signal = self.pre.at_end(), self.post.at_end()
+        if layout.form == SPREAD:
+            image, signal = signal, image
+        patches.correlate(layout.geometry, image, signal, projection.stored, alpha)
 
     def _binary(self, alpha):
         change = self.post.at_end() * self.projection.source.precision.type(alpha)

@@ -4,6 +4,7 @@ import numpy as np
 from brian2.parsing.rendering import NumpyNodeRenderer
 
 from neurosim.errors import EquationError
+from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.lanes import lane_change, without_clip
 from neurosim.plasticity.parse import FUNCTIONS, RATE, WEIGHT, to_text
 from neurosim.plasticity.part import Part
@@ -13,7 +14,6 @@ from neurosim.plasticity.plan import (
     ONE,
     SHARED,
     SUMMED,
-    Factor,
     constant,
     multiplied_out,
     readable,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from neurosim.plasticity.plan import ONE, Factor, constant
+from neurosim.plasticity.factor import Factor
+from neurosim.plasticity.plan import ONE, constant
 
 
 class Part:

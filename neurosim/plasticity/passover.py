@@ -10,6 +10,7 @@ from neurosim.plasticity import blas
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost
 from neurosim.plasticity.emit import Arguments, RuleKernel, Update, user_functions
+from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.lanes import lane_change, without_clip
 from neurosim.plasticity.parse import DT, POST, PRE, RATE, STEP, WEIGHT
 from neurosim.plasticity.plan import (
@@ -19,7 +20,6 @@ from neurosim.plasticity.plan import (
     ONE,
     SHARED,
     SUMMED,
-    Factor,
     constant,
     multiplied_out,
     readable,
