@@ -41,6 +41,9 @@ class Inbox:
 
     def enter(self, sender, place):
         """A run starts: this sender will deliver in every step, at this place in the sweep."""
+        network = sender.projection._network  # a run that broke off has left senders behind that may be off by now
+        known = {each: at for each, at in self.senders.items() if each.projection.active}
+        self.senders = {each: at for each, at in known.items() if each.projection._network == network}
         self.senders[sender] = place
         self._arrange()
 
@@ -323,6 +326,8 @@ class _Product(Part):
             total = pre.sum(axis=2, keepdims=True) - pre
             total *= pre.dtype.type(scale) * weights[:, :, None]
             out[...] = out + total if keep else total
+        elif layout.form == SPREAD:
+            patches.convolve(layout.geometry, self.pre(), weights, out, scale, keep)
         elif hasattr(layout, "geometry"):
             patches.spread(layout.geometry, self.pre(), weights, out, scale, keep)
         else:

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numba
 import numpy as np
+import sympy
 from brian2.parsing.rendering import NumpyNodeRenderer
 
 from neurosim.errors import EquationError
@@ -41,7 +42,11 @@ class Factor:
         constants = {n: float(scope.constants[n]) for n in names if n in scope.constants}
         used = {name: f for name, f in scope.functions.items() if f"{name}(" in text}
         others = [(n, id(read), variable) for n, (read, variable) in self.reads.items() if read is not population]
-        self._key = (text, *sorted(constants.items()), *others, *((n, id(f)) for n, f in used.items()))
+        ours = [n for n in names if n.endswith(suffix) and (n in constants or self.reads.get(n, [0])[0] is population)]
+        short = {n: f"·{n.removesuffix(suffix)}" for n in ours}  # the same from either side, for W and its feedback
+        named = to_text(expr.xreplace({s: sympy.Symbol(short.get(s.name, s.name)) for s in expr.free_symbols}))
+        values = sorted((short.get(n, n), value) for n, value in constants.items())
+        self._key = (named, *values, *others, *((n, id(f)) for n, f in used.items()))
         lost = [n for n in names if n not in self.reads and n not in constants]
         if lost:
             raise EquationError(f"{text}: {', '.join(lost)} exist for the equations of {population.name} only")

@@ -1,5 +1,6 @@
 """Carry out a rule in every step: products of both sides in place, or one pass over the synapses for all else."""
 
+import numpy as np
 import sympy
 
 from neurosim.connectivity import BACKWARDS, MATRIX, PAIRS, SPREAD
@@ -77,7 +78,8 @@ def _pass(projection, groups, where):
         return _Products(projection, *plain)
     if projection.layout.form == SPREAD:
         raise EquationError(
-            f"{where}: a Backward convolution learns by sums of products g(pre) * h(post), or decays"
+            f"{where}: a Backward convolution learns by a sum of products g(pre) * h(post), and without padding by a "
+            "decay of all weights; Backward(Local(...)) by any rule"
         )
     return InPlace.of(projection, groups, where) or PassOver(projection, groups, where)
 
@@ -146,6 +148,21 @@ class _Products:
         return [f"{outer.shown}: {outer.plan}" for outer in self.products] + lines
 
 
+def _correlation(projection, image, signal):
+    """Return (windows of the image)^T @ signal, made once a step for a convolution and the feedback beside it."""
+    layout, population = projection.layout, projection.source
+    known = population.clock.__dict__.setdefault("_correlations", {})
+    step = population.clock.variables["timestep"].get_value()[0]
+    if known.get("step") != step:
+        known.clear()
+        known["step"] = step
+    key = layout.geometry, image.ctypes.data, signal.ctypes.data
+    if key not in known:
+        known[key] = np.zeros_like(projection.stored)
+        patches.correlate(layout.geometry, image, signal, known[key], 1.0)
+    return known[key]
+
+
 class _Outer:
     """One term c g(pre) h(post), summed over lanes."""
 
@@ -183,7 +200,8 @@ class _Outer:
         image, signal = self.pre.at_end(), self.post.at_end()
         if layout.form == SPREAD:
             image, signal = signal, image
-        patches.correlate(layout.geometry, image, signal, projection.stored, alpha)
+        change = _correlation(projection, image, signal)
+        projection.stored[...] += change * change.dtype.type(alpha)
 
     def _binary(self, alpha):
         change = self.post.at_end() * self.projection.source.precision.type(alpha)

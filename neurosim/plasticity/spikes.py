@@ -85,3 +85,4 @@ def forget_step(population):
     """A run starts: what was found out about a time step may be out of date."""
     population.__dict__.pop("_spikes", None)
     population.__dict__.pop("_factors", None)
+    population.clock.__dict__.pop("_correlations", None)
