@@ -74,12 +74,12 @@ def plot_potential(ax, time, potential, spikes):
     ax.vlines(at, 0.9, 0.98, color="k", linewidth=0.8, transform=ax.get_xaxis_transform())
 
 
-def plot_band(ax, x, values, label, color, scale=1.0, within=(-np.inf, np.inf), linestyle="-"):
-    """Draw the mean over replicas of ``values`` (points, replicas) with its 95 % interval, cut at ``within``."""
+def plot_band(ax, x, values, label, color, scale=1.0, within=(-np.inf, np.inf), linestyle="-", band=True):
+    """Draw the mean over replicas of ``values`` (points, replicas), and its 95 % interval cut at ``within``."""
     intervals = [mean_interval(scale * row, within=within) for row in values]
     marker = "o" if len(x) <= 30 else None
     ax.plot(x, [i.mean for i in intervals], linestyle, label=label, color=color, marker=marker, markersize=3)
-    if values.shape[1] > 1:
+    if values.shape[1] > 1 and band:
         low, high = [i.low for i in intervals], [i.high for i in intervals]
         ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
 
@@ -163,13 +163,22 @@ COLORS = MappingProxyType(  # of conditions, the same in all figures
         "backprop": "C0", "feedback_alignment": "C3", "sparse_feedback_alignment": "C1", "node_perturbation": "C2",
         "shallow": "0.5", "backprop_3_layers": "C9", "backprop_4_layers": "C0", "feedback_alignment_3_layers": "C1",
         "feedback_alignment_4_layers": "C3", "frozen_first_layer": "0.5", "in_phases": "C4", "together": "C3",
+        "backprop_softmax": "0.3", "updated_feedback": "C2", "fixed_feedback": "C3",
     }
 )  # fmt: skip
+STYLES = MappingProxyType({"half": "--", "deep": "-.", "untied": ":"})  # of variants of a condition, by their last word
+MANY = 6  # conditions from which bands would hide one another
 
 
 def condition_color(condition, k=0):
-    """Return the color of a condition: its own in all figures, or the k-th."""
-    return COLORS.get(condition, f"C{k}")
+    """Return the color of a condition: its own in all figures, that of the condition it varies, or the k-th."""
+    name, _, variant = condition.rpartition("_")
+    return COLORS.get(name if variant in STYLES else condition, COLORS.get(condition, f"C{k}"))
+
+
+def condition_style(condition):
+    """Return the line style of a condition."""
+    return STYLES.get(condition.rpartition("_")[2], "-")
 
 
 def learning(run):
@@ -189,15 +198,19 @@ def learning(run):
             for rest in (("train", "training, while learning", "C1"), ("test", "test, weights frozen", "C0"))
         ]
     by_examples = run.record["metric"] == "nse"
+    many = len(conditions) > MANY
     for condition, split, words, color in shown:
         x, values = over_epochs(run, metrics, condition, split, "examples" if by_examples else "epoch")
-        plot_band(ax, x, values, words, color, scale=scale, within=within)
+        style = condition_style(condition)
+        plot_band(ax, x, values, words, color, scale=scale, within=within, linestyle=style, band=not many)
+    with_paper = False
     for published in run.record["published"]:
         own = published["data"].lower() == run.record["data"]["name"].lower()
-        if own and published["condition"] in (None, *conditions):
+        if own and published["condition"] in (None, *conditions) and (published["split"] == "test" or not several):
             color = condition_color(published["condition"]) if several else "k"
             words = None if several else f"paper: {published['text']}"
             ax.axhline(scale * published["value"], color=color, linestyle="--", linewidth=0.8, label=words)
+            with_paper = True
     values = metrics[run.record["metric"]]
     if np.nanmax(values, initial=0) > 0:
         ax.set_yscale("log", nonpositive="clip")
@@ -207,8 +220,7 @@ def learning(run):
     if not np.isfinite(values).any():
         ax.text(0.5, 0.5, "no result yet: no presentation was over", transform=ax.transAxes, ha="center")
     if run.record["metric"] == "error":
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
+        _plain_numbers(ax)
     if by_examples:
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -219,10 +231,17 @@ def learning(run):
     replicas = len(set(metrics["replica"]))
     line = "\n" if several else " "
     band = f"mean, band:{line}95 % interval of {replicas} replicas" if replicas > 1 else "one replica"
-    dashed = f";{line}dashed: paper" if several and any(each.get_linestyle() == "--" for each in ax.lines) else ""
+    band = f"means of {replicas} replicas" if many and replicas > 1 else band
+    dashed = f";{line}dashed: paper" if several and with_paper else ""
     outside = dict(loc="upper left", bbox_to_anchor=(1, 1)) if several else {}
     ax.legend(frameon=False, fontsize=8, title=f"{band}{dashed}", title_fontsize=7, **outside)
     return figure
+
+
+def _plain_numbers(ax):
+    """Write the numbers of a logarithmic axis of percentages as they are spoken."""
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "235" else ""))
 
 
 def in_words(name):
@@ -380,7 +399,7 @@ def final(run):
     metrics = run.metrics()
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
-    figure = new_figure(run, 6.4, 3.6, "After learning")
+    figure = new_figure(run, max(6.4, 0.85 * len(conditions)), 3.6, "After learning")
     ax = figure.subplots()
     lasts = [scale * np.maximum(over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
     for values in zip(*lasts, strict=True):
@@ -398,10 +417,11 @@ def final(run):
     )
     ax.set_yscale("log", nonpositive="clip")
     ax.set_ylabel(f"test {label}")
-    ax.set_title(
-        f"grey lines join replicas; bars: mean and 95 % interval; less than {FLOOR * scale:g} is drawn there",
-        fontsize=7,
-    )
+    by_error = run.record["metric"] == "error"
+    if by_error:
+        _plain_numbers(ax)
+    least = "" if by_error else f"; less than {FLOOR * scale:g} is drawn there"
+    ax.set_title(f"grey lines join replicas; bars: mean and 95 % interval{least}", fontsize=7)
     return figure
 
 

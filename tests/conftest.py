@@ -112,7 +112,7 @@ def play():
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_data():
     """Return a builder of data sets: random pixels, labels in turn, as attributes of a plain object."""
 
@@ -130,32 +130,19 @@ def tiny_data():
     return make
 
 
-SMALL = {
-    "linear": {"hidden": "5", "inputs": "6", "outputs": "4", "examples": "20", "tests": "30", "epochs": "2"},
-    "mnist": {"hidden": "20", "lanes": "5", "epochs": "2"},
-    "deep": {"inputs": "6", "outputs": "4", "examples": "20", "tests": "30", "lanes": "5", "epochs": "2"},
-    "spiking": {"hidden": "20,15", "output": "10", "copies": "1", "lanes": "10", "steps": "4", "epochs": "2"},
-    "phases": {
-        "hidden": "30", "inputs": "6", "outputs": "4", "examples": "20", "tests": "30", "lanes": "5",
-        "phases": "1,1,1", "epochs": "3",
-    },
-}  # fmt: skip
+def in_full(name):
+    """Return an experiment's name with its model's; lillicrap_2016 is the one that is meant where none is named."""
+    return name if "." in name else f"lillicrap_2016.{name}"
 
 
 @pytest.fixture(scope="session")
-def small():
-    """Return a function name -> (experiment, data, settings): small settings and 60 digits or a small function."""
-    from neurosim import data
-    from neurosim_models.lillicrap_2016 import EXPERIMENTS
+def small(tiny_data):
+    """Return a function name -> (experiment, data, settings): small settings and few examples, see every.py."""
+    from every import EVERY, SMALL, small_data
 
     def make(name, seed=3, **more):
-        experiment = {each.name: each for each in EXPERIMENTS}[name]
-        settings = SMALL[name] | {"replicas": "2"} | more
-        preset = next(iter(experiment.presets))
-        task = experiment.presets[preset].task
-        if task is None:
-            return experiment, data.load(preset).limit(60), settings
-        return experiment, task(experiment.resolve(preset, settings), seed), settings
+        experiment, settings = EVERY[in_full(name)], SMALL[in_full(name)] | {"replicas": "2"} | more
+        return experiment, small_data(experiment, settings, seed, tiny_data), settings
 
     return make
 
@@ -169,11 +156,13 @@ def small_run(small, tmp_path_factory):
     folders = {}
 
     def run(name):
+        name = in_full(name)
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp("small") / name
             experiment, data, settings = small(name)
             values = experiment.resolve(data.name, settings)
-            simulate(f"lillicrap_2016.{name}", experiment, data, values, 3, folders[name])
+            conditions = experiment.choose(values, settings)
+            simulate(name, experiment, data, values, 3, folders[name], conditions=conditions)
         return Run.open(folders[name])
 
     return run

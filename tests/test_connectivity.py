@@ -4,6 +4,8 @@ Most tests compare kinds in one network: convolution with scipy.signal and with 
 weights, lists with matrices, one weight for all pairs with a matrix without its diagonal.
 """
 
+from dataclasses import replace
+
 import brian2
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from wiring import cells, show
 from neurosim import EquationError, Kernel, ParameterError, Presentation, Projection, Uniform
 from neurosim.connectivity import (
     AllToAllButSelf,
+    Backward,
     Convolution,
     Dense,
     Local,
@@ -593,6 +596,9 @@ ORIGINALS = {
     "convolution": (Convolution((4, 3, 2), 2, 3), 24, 18, (2, 2, 2, 3)),
     "convolution, same": (Convolution((4, 3, 2), 3, 2, stride=2, padding="same"), 24, 8, (3, 3, 2, 2)),
     "convolution, one position": (Convolution((1, 2, 1), 3, 2, stride=2, padding="same"), 2, 2, (3, 3, 1, 2)),
+    "convolution, backward": (Backward(Convolution((4, 3, 2), 2, 3)), 18, 24, (2, 2, 2, 3)),
+    "convolution, backward, stride": (Backward(Convolution((7, 5, 1), (3, 2), 3, stride=2)), 18, 35, (3, 2, 1, 3)),
+    "local, backward": (Backward(Local((4, 3, 2), 2, 3)), 18, 24, (2, 2, 2, 3)),
 }
 
 
@@ -635,6 +641,262 @@ def test_transposed_has_no_weights_and_no_rule_of_its_own_and_says_what_it_is():
             Projection(forward.target, back, **settings, **wrong)
     with pytest.raises(EquationError, match="read backwards"):
         Projection(forward.target, back, "drive_post = tanh(w) * m_pre", connectivity=Transposed(forward))
+
+
+# Backward: from the windows to the image
+
+
+WINDOWS = {f"convolution, {name}": Convolution(**settings) for name, settings in IMAGES.items()} | {
+    "valid, stride 3, pixels that no window sees": Convolution((7, 8, 2), (2, 1), 2, stride=3),
+    "local": Local(**IMAGES["several channels"]),
+    "local, same, stride": Local(**IMAGES["same, stride"]),
+    "untied": Convolution(**IMAGES["same"], shared=False),
+}
+
+
+def there_and_back(kind, sizes=(1, 1), rule=None, **more):
+    """A projection along windows, and one of the same kind backwards, each with weights of its own."""
+    shape = (*kind.kernel, kind.image[2], kind.channels)
+    n_pre, n_post = pixels(kind.image), pixels(kind.output)
+    forward = project(kind, n_pre, n_post, weights=numbers(shape, seed=1), sizes=sizes, rule=rule, **more)
+    weights = numbers((sizes[1], *shape), seed=2)
+    if not isinstance(kind, Convolution) or not kind.shared:
+        weights = weights[0]
+    backward = Projection(forward.target, forward.source, "drive_post = w * m_pre", rule=rule, weights=weights,
+                          connectivity=Backward(kind), **more)  # fmt: skip
+    return forward, backward, weights
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("name", WINDOWS)
+def test_backward_delivers_to_each_pixel_the_sum_over_the_windows_that_hold_it(name, sizes):
+    kind = WINDOWS[name]
+    _, backward, weights = there_and_back(kind, sizes)
+    result = show([backward])
+    sent = result.given[backward.source]["m"].reshape(2, *sizes[::-1], *kind.output)
+    expected = np.zeros((2, *sizes[::-1], *kind.image))
+    for (pixel, unit), tap in taps(kind):
+        w = weights[..., *tap].reshape(-1, 1)
+        expected[..., *pixel] += w * sent[..., *unit]
+    np.testing.assert_allclose(result.drive[backward], expected.reshape(result.drive[backward].shape), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_backward_with_the_forward_weights_has_the_transposed_matrix(name):
+    kind = WINDOWS[name]
+    forward, backward, weights = there_and_back(kind, (1, 2))
+    again = project(kind, 0, 0, weights=weights, beside=forward)
+    np.testing.assert_array_equal(backward.matrix(), again.matrix().transpose(0, 2, 1))
+    assert backward.layout.synapses(2) == forward.layout.synapses(2)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("name", WINDOWS)
+def test_backward_learns_by_the_sum_over_lanes_and_windows(name, sizes):
+    """As the forward projection does under the rule in which pre and post have changed places."""
+    kind = WINDOWS[name]
+    forward, backward, weights = there_and_back(kind, sizes)
+    learned, expected = [], []
+    for rule, swapped in (
+        ("w += 0.1 * v_pre * m_post + 0.2 * s_pre", "w += 0.1 * v_post * m_pre + 0.2 * s_post"),
+        ({"pre": "w += v_post", "post": "w += m_pre"}, {"post": "w += v_pre", "pre": "w += m_post"}),
+    ):
+        learned.append(Projection(backward.source, backward.target, "also_post = w * m_pre", rule=rule, weights=weights,
+                                  connectivity=Backward(kind)))  # fmt: skip
+        expected.append(project(kind, 0, 0, rule=swapped, weights=weights, beside=forward))
+    show([forward, backward, *learned, *expected], steps=3)
+    for p, q in zip(learned, expected, strict=True):
+        assert np.abs(p.matrix() - backward.matrix()).max() > 0.01, "nothing was learned"
+        np.testing.assert_allclose(p.matrix(), q.matrix().transpose(0, 2, 1), atol=1e-12)
+
+
+def test_backward_convolution_decays_and_delivers_along_decayed_weights():
+    """By a rate that holds for every lane and window; two steps come before the third delivery."""
+    kind = WINDOWS["convolution, stride"]
+    forward, backward, _ = there_and_back(kind, (2, 1), rule="w += -0.1 / lanes * w")
+    start, left = backward.matrix(), 1 - 0.1 * pixels(kind.output[:2])
+    result = show([forward, backward], steps=3)
+    sent = result.given[backward.source]["m"][2]
+    np.testing.assert_allclose(result.drive[backward][2], sent @ (left**2 * start), atol=1e-12)
+    np.testing.assert_allclose(backward.matrix(), left**3 * start, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), ((2, 3), 1), (3, 3)])
+def test_backward_pooling_sums_what_the_windows_of_a_pixel_send(size, stride, padding, sizes):
+    kind = Pooling((5, 4, 2), size, stride, padding=padding)
+    forward = project(kind, 40, pixels(kind.output), "drive_post = m_pre", sizes=sizes)
+    back = Projection(forward.target, forward.source, "drive_post = v_pre - 2 * m_pre * m_post",
+                      connectivity=Backward(kind))  # fmt: skip
+    result = show([forward, back])
+    there = np.zeros((40, pixels(kind.output)))
+    one = Convolution((5, 4, 2), size, 1, stride, padding)
+    for (pixel, unit), tap in taps(one):
+        channel = tap[2]
+        there[np.ravel_multi_index(pixel, (5, 4, 2)), (unit[0] * kind.output[1] + unit[1]) * 2 + channel] = 1
+    sent, own = result.given[back.source], result.given[back.target]["m"]
+    expected = sent["v"] @ there.T - 2 * own * (sent["m"] @ there.T)
+    np.testing.assert_allclose(result.drive[back], expected, atol=1e-12)
+    np.testing.assert_allclose(result.drive[forward], result.given[forward.source]["m"] @ there, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_errors_go_back_to_the_largest_of_a_window_and_to_all_that_are_as_large(sizes, dtype):
+    """Values in steps of 1/4 tie often; windows overlap, so that a pixel may be the largest of several."""
+    kind = Pooling((6, 5, 2), 3, 2, reduce="max", padding="same")
+    lanes, replicas = sizes
+    source, target = cells(60, 0, lanes, replicas, dtype), cells(pixels(kind.output), 1, lanes, replicas, dtype)
+    forward = Projection(source, target, "drive_post = m_pre", connectivity=kind)
+    text = "also_post = v_pre * int(m_post >= drive_pre)"
+    back = Projection(target, source, text, connectivity=Backward(kind), order=2)
+    draw = np.random.default_rng(4)
+    source.view("m")[...] = np.round(4 * draw.uniform(-1, 1, source.shape)) / 4
+    target.view("v")[...] = draw.normal(size=target.shape)
+    Network(source, target, forward, back).run(source.clock.dt)
+    image, sent = source.view("m").reshape(-1, 6, 5, 2), target.view("v").reshape(-1, *kind.output)
+    found, expected, ties = source.view("also").reshape(image.shape), np.zeros(image.shape), 0
+    for k, y, x, c in np.ndindex(len(image), *kind.output):
+        rows, columns = (
+            slice(2 * y, 2 * y + 3),
+            slice(max(0, 2 * x - 1), 2 * x + 2),
+        )  # 1 row over behind, 1 column a side
+        window = image[k, rows, columns, c]
+        largest = window == window.max()
+        ties += largest.sum() > 1
+        expected[k, rows, columns, c] += sent[k, y, x, c] * largest
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert ties > 3
+
+
+def test_backward_refuses_what_has_no_windows_and_sizes_that_do_not_fit():
+    kind = Convolution((4, 3, 2), 3, 2)
+    x, y = cells(24, 0), cells(4, 1)
+    send = dict(transmit="drive_post = w * m_pre", weights=Uniform(1), seed=1)
+    for other in (Dense(), OneToOne(), Random(0.5), Backward(kind)):
+        with pytest.raises(ParameterError, match=f"needs a Convolution, Local or Pooling, got {type(other).__name__}"):
+            Projection(y, x, connectivity=Backward(other), **send)
+    for bounded in ({"bounds": (0, 1)}, {"dale": 1}):
+        with pytest.raises(ParameterError, match=r"bounds: the weights of a Backward convolution have no bounds"):
+            Projection(y, x, connectivity=Backward(kind), **send, **bounded)
+    with pytest.raises(ParameterError, match="seed"):
+        sparse = Backward(Convolution((4, 3, 2), 3, 2, density=0.5))
+        Projection(y, x, "drive_post = w * m_pre", weights=np.ones((3, 3, 2, 2)), connectivity=sparse)
+    for wrong, words in (
+        ((x, y), f"the target {y.name} needs 4 x 3 x 2 = 24 neurons .* it has 4"),
+        ((x, x), f"the source {x.name} needs 2 x 1 x 2 = 4 neurons .* it has 24"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            Projection(*wrong, connectivity=Backward(kind), **send)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"transmit": "drive_post = tanh(w) * m_pre"}, r"deliver w \* g\(pre\) \* h\(post\), got the term tanh"),
+        ({"transmit": "drive_post = w * tanh(m_pre - m_post)"}, "Backward convolution deliver"),
+        ({"rule": "w += tanh(m_pre - m_post)"}, "Backward convolution learns by a sum of products"),
+        ({"rule": "w = m_pre"}, "Backward convolution learns by a sum of products"),
+        ({"rule": "w += m_pre * m_post * w"}, "Backward convolution learns by a sum of products"),
+        ({"rule": "q : 1\nq += m_pre\nw += q"}, "Backward convolution learns by a sum of products"),
+    ],
+)  # fmt: skip
+def test_backward_convolution_refuses_what_is_no_sum_of_products(texts, words):
+    kind = Convolution((4, 3, 2), 3, 2)
+    settings = {"transmit": "drive_post = w * m_pre"} | texts
+    with pytest.raises(EquationError, match=words):
+        Projection(cells(4, 1), cells(24, 0), weights=Uniform(1), seed=1, connectivity=Backward(kind), **settings)
+
+
+# Convolutions with a part of their weights
+
+
+def sparse(density=0.5, replicas=2, seed=5, **more):
+    """A convolution with some of its weights only, all 0.5."""
+    kind = Convolution((6, 5, 3), 3, 8, padding="same", density=density)
+    return project(kind, 90, 240, weights=np.full((3, 3, 3, 8), 0.5), seed=seed, sizes=(2, replicas), **more)
+
+
+def test_weights_of_a_sparse_convolution_are_as_many_as_the_density_says_and_each_replica_draws_its_own():
+    masks = sparse(0.3, replicas=3).w != 0
+    for mask in masks:
+        assert stats.binomtest(int(mask.sum()), mask.size, 0.3).pvalue > 1e-4
+    both = int((masks[0] & masks[1]).sum())
+    assert stats.binomtest(both, masks[0].size, 0.3**2).pvalue > 1e-4, "replicas draw apart"
+    assert np.array_equal(sparse(0.3, replicas=1).w[0] != 0, masks[0]), "neither replicas nor a second call change them"
+    assert not np.array_equal(sparse(0.3, seed=6).w[0] != 0, masks[0])
+    assert (sparse(1.0).w == 0.5).all() and sparse(1.0).layout.mask is None
+    drawn = [
+        project(Convolution((6, 5, 3), 3, 8, density=each), 90, 96, weights=Uniform(1), seed=5) for each in (0.5, 1.0)
+    ]
+    there = drawn[0].w != 0
+    np.testing.assert_array_equal(drawn[0].w[there], drawn[1].w[there])
+
+
+def test_backward_draws_its_weights_apart_by_its_own_seed():
+    forward = sparse()
+
+    def back(seed):
+        return Projection(forward.target, forward.source, "drive_post = w * m_pre", weights=np.ones((3, 3, 3, 8)),
+                          seed=seed, connectivity=Backward(forward.connectivity)).w != 0  # fmt: skip
+
+    assert np.array_equal(back(5), forward.w != 0)
+    apart = int((back(6) & (forward.w != 0)).sum())
+    assert stats.binomtest(apart, forward.w.size, 0.25).pvalue > 1e-4
+    assert np.array_equal(back(6), back(6))
+
+
+SPARSE_RULES = [rule for rule in ANY_RULE if rule != "end"]
+
+
+@pytest.mark.parametrize("rule", SPARSE_RULES)
+def test_weights_that_a_sparse_convolution_lacks_stay_exactly_zero_under_any_rule(rule):
+    p = sparse(rule=ANY_RULE[rule])
+    mask, before = p.w != 0, p.w.copy()
+    result = show([p], steps=3)
+    assert 0.3 < mask.mean() < 0.7 and not p.w[~mask].any()
+    assert not np.isclose(p.w[mask], 0.5).all(), "nothing was learned"
+    whole = project(Convolution((6, 5, 3), 3, 8, padding="same"), 90, 240, weights=before, sizes=(2, 2))
+    sent = result.given[p.source]["m"][0]
+    np.testing.assert_allclose(result.drive[p][0], sent @ whole.matrix(), atol=1e-12)
+
+
+def test_weights_that_a_sparse_backward_convolution_lacks_stay_exactly_zero():
+    forward = sparse(rule="w += 0.1 * m_pre * m_post")
+    kind = forward.connectivity
+    back = Projection(forward.target, forward.source, "drive_post = w * m_pre", rule="w += 0.1 * m_pre * m_post",
+                      weights=Uniform(1), seed=7, connectivity=Backward(kind))  # fmt: skip
+    whole = Projection(forward.target, forward.source, "also_post = w * m_pre", rule="w += 0.1 * m_pre * m_post",
+                       weights=back.w, connectivity=Backward(replace(kind, density=1.0)))  # fmt: skip
+    read = Projection(forward.target, forward.source, "third_post = w * m_pre", connectivity=Transposed(forward))
+    mask, start = back.w != 0, back.matrix()
+    result = show([forward, back, whole, read], steps=3)
+    assert 0.3 < mask.mean() < 0.7 and not back.w[~mask].any()
+    np.testing.assert_allclose(back.w[mask], whole.w[mask], atol=1e-12)
+    np.testing.assert_allclose(result.drive[back][0], result.given[forward.target]["m"][0] @ start, atol=1e-12)
+    np.testing.assert_array_equal(read.matrix(), forward.matrix().transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("sent", ["cos(w) * m_pre", "exp(w - m_post)"])
+def test_weights_that_a_sparse_convolution_lacks_deliver_nothing_also_where_zero_weights_would(sent):
+    p = sparse(transmit=f"drive_post = {sent}")
+    result = show([p], steps=1)
+    a, b = (result.given[q]["m"][0][..., None] for q in (p.source, p.target))
+    w = p.matrix()[:, None]
+    every = np.cos(w) * a if "cos" in sent else np.exp(w - np.swapaxes(b, 2, 3))
+    np.testing.assert_allclose(result.drive[p][0], (every * (w != 0)).sum(axis=2), atol=1e-12)
+
+
+def test_sparse_convolution_refuses_what_is_no_fraction_and_untied_weights():
+    for density in (0, -0.5, 1.5, "half", None):
+        with pytest.raises(ParameterError, match=r"connectivity: a density above 0 and up to 1 is needed, got"):
+            sparse(density)
+    kind = Convolution((6, 5, 3), 3, 8, padding="same", density=0.5, shared=False)
+    with pytest.raises(ParameterError, match="a density needs shared weights, got 0.5"):
+        project(kind, 90, 240, weights=Uniform(1), seed=1)
+    with pytest.raises(ParameterError, match="seed"):
+        sparse(seed=None)
 
 
 # What all kinds have in common

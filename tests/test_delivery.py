@@ -15,7 +15,7 @@ from numba import njit
 from neurosim import Kernel, Population, Presentation, Projection
 from neurosim.connectivity import Convolution, Masked, Pooling, Transposed
 from neurosim.neurons import NeuronType
-from neurosim.plasticity import blas, kernels
+from neurosim.plasticity import blas, kernels, patches
 from neurosim.plasticity.compile import Compiled
 
 EQUATIONS = """
@@ -31,7 +31,7 @@ FREE, NUDGED, EXAMPLES = 4, 2, 3  # steps of the two phases, presentations
 STEPS = EXAMPLES * (FREE + NUDGED)
 COUNTED = (
     "product", "product_transposed", "deliver_rows", "deliver_dense", "deliver_list", "deliver_list_backwards",
-    "gather_patches", "outer_product", "learn_rows", "learn_dense",
+    "outer_product", "learn_rows", "learn_dense", "convolve", "correlate", "spread",
 )  # fmt: skip
 ONCE = "delivered once while its input and the weights hold still"
 
@@ -49,7 +49,7 @@ def calls(monkeypatch):
         return counting
 
     for name in COUNTED:
-        home = blas if hasattr(blas, name) else kernels
+        home = next(each for each in (blas, kernels, patches) if hasattr(each, name))
         monkeypatch.setattr(home, name, count(name, getattr(home, name)))
     monkeypatch.setattr(Compiled, "__call__", count("text", Compiled.__call__))
     return counted

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from every import EVERY
 
 from neurosim.plots import draw
 from neurosim.runs import FILES
-from neurosim_models.lillicrap_2016 import EXPERIMENTS
 
-every_experiment = pytest.mark.parametrize("name", [each.name for each in EXPERIMENTS])
+every_experiment = pytest.mark.parametrize("name", EVERY)
 
 
 def of(metrics, column, condition, split, epoch):
@@ -23,7 +23,8 @@ def test_experiment_finishes_with_numbers_for_every_condition_replica_and_epoch(
     experiment, data, settings = small(name)
     run = small_run(name)
     assert run.record["status"] == "finished" and run.record["metric"] == experiment.metric
-    assert {path.name for path in run.folder.iterdir() if path.is_file()} == set(FILES)
+    files = set(FILES) - ({"study.npz"} if experiment.study is None else set())
+    assert {path.name for path in run.folder.iterdir() if path.is_file()} == files
     assert not list((run.folder / "checkpoint").iterdir())
     metrics, replicas = run.metrics(), int(settings["replicas"])
     conditions = experiment.choose(experiment.resolve(data.name, settings), settings)
@@ -57,11 +58,16 @@ def test_summary_has_every_condition_and_split_in_the_last_epoch(small, small_ru
 def test_every_figure_of_an_experiment_is_drawn(small, small_run, name):
     experiment, *_ = small(name)
     paths = draw(small_run(name), experiment.figures)
-    assert [path.stem for path in paths] == list(experiment.figures)
+    assert [path.stem for path in paths] == list(experiment.figure_names)
     assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in paths)
 
 
-@pytest.mark.parametrize("name", ["linear", "mnist", "deep", "phases"])
+RATES = [f"lillicrap_2016.{name}" for name in ("linear", "mnist", "deep", "phases")]
+LAYERS = [f"amit_2018.{name}" for name in ("mlp", "simpnet", "deepernet_s")]
+DIFFERENT = "hidden", "density", "start"  # what else makes networks that start unlike
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if not name.endswith((".spiking", ".circuit"))])
 def test_conditions_start_from_the_same_networks_and_data(small, small_run, name):
     """Tested before they learn, conditions with the same layers err alike, replica by replica; after it they do not."""
     experiment, data, settings = small(name)
@@ -69,16 +75,16 @@ def test_conditions_start_from_the_same_networks_and_data(small, small_run, name
     conditions = experiment.choose(experiment.resolve(data.name, settings), settings)
     alike = {}
     for condition, values in conditions.items():
-        alike.setdefault((values["hidden"], values.get("density")), []).append(condition)
+        alike.setdefault(tuple(values.get(each) for each in DIFFERENT), []).append(condition)
     metrics, last = run.metrics(), int(settings["epochs"])
     assert max(map(len, alike.values())) > 1
     for same in alike.values():
         before, after = ([of(metrics, experiment.metric, each, "test", k) for each in same] for k in (0, last))
         assert all(np.array_equal(each, before[0]) for each in before)
-        assert name == "mnist" or all((each != after[0]).all() for each in after[1:])
+        assert experiment.metric == "error" or all((each != after[0]).all() for each in after[1:])
 
 
-@pytest.mark.parametrize("name", ["linear", "mnist", "deep", "phases"])
+@pytest.mark.parametrize("name", RATES)
 def test_all_that_learns_has_learned_and_nothing_else(small, small_run, name):
     """W and b of all layers but for shallow and frozen ones; of two conditions with the same seed B is the same."""
     experiment, data, settings = small(name)
@@ -93,3 +99,20 @@ def test_all_that_learns_has_learned_and_nothing_else(small, small_run, name):
         learning = [] if values["algorithm"] == "shallow" else hidden[values.get("frozen", 0) :]
         kinds = "Wb" if "b_y" in after else "W"
         assert changed == {f"{kind}_{layer}" for kind in kinds for layer in [*learning, "y"]}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_forward_weights_learn_and_feedback_where_it_is_updated(small, small_run, name):
+    """Untied weights are 0 until they take over those that are tied; of one name and density all start alike."""
+    experiment, data, settings = small(name)
+    run = small_run(name)
+    for condition, values in experiment.choose(experiment.resolve(data.name, settings), settings).items():
+        start = experiment.build(values, data, 3).projections
+        after = {each: array for each, (array, _) in run.of_condition("weights.npz", condition).items()}
+        assert after.keys() == start.keys()
+        changed = {each for each in after if (after[each] != start[each].w).any()}
+        untied = {each for each in after if each.endswith("_untied")}
+        assert bool(untied) == (values.get("connections") == "untied")
+        learning = "W" if values["algorithm"] == "fixed_feedback" else "WR"
+        assert changed == {each for each in after if each[0] in learning} | untied
+        assert any(each[0] == "R" for each in after) == (values["algorithm"] != "backprop")

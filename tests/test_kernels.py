@@ -282,20 +282,6 @@ def test_small_lists_of_all_replicas_equal_their_matrices(precision, replicas, l
     np.testing.assert_allclose(back, 0.5 * np.einsum("rlj,rij->rli", b, w) + keep * a, **tolerance)
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_small_patches_of_all_replicas_are_added_where_they_lie(precision, replicas, keep):
-    """Windows of two neurons over five; the last reaches over the edge."""
-    draw = np.random.default_rng(4)
-    taps = np.array([[0, 1], [1, 2], [3, 4], [4, 5]])
-    patches = draw.normal(size=(replicas, 3 * 4, 2)).astype(precision)
-    out = draw.normal(size=(replicas, 3, 5)).astype(precision)
-    expected = np.concatenate([keep * out, np.zeros((replicas, 3, 1))], axis=2)
-    for r, lane, position, k in np.ndindex(replicas, 3, 4, 2):
-        expected[r, lane, taps[position, k]] += patches[r, lane * 4 + position, k]
-    kernels.gather_patches(patches, taps, keep, out)
-    np.testing.assert_allclose(out, expected[..., :5], rtol=0, atol=TOLERANCE[precision] * 10)
-
-
 def test_small_product_that_keeps_nothing_forgets_what_is_not_finite(precision):
     out = np.full((2, 3), np.nan, precision)
     blas.product(np.ones((2, 4), precision), np.ones((4, 3), precision), out)
@@ -328,9 +314,11 @@ def test_kernels_are_right_at_the_size_from_which_threads_share_the_work(precisi
 
 
 @pytest.mark.skipif(INTERPRETED in os.environ, reason="this is the interpreted run")
-def test_kernels_without_compilation_pass_the_small_cases_of_this_file():
+@pytest.mark.parametrize("file", ["test_kernels.py", "test_patches.py"])
+def test_kernels_without_compilation_pass_the_small_cases(file):
     """NUMBA_DISABLE_JIT=1: the kernels as plain Python, for those who debug or measure coverage."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "small", __file__]
+    path = os.path.join(os.path.dirname(__file__), file)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "small", path]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", INTERPRETED: "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:]

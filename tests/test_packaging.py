@@ -21,7 +21,7 @@ from neurosim.plots import FIGURES
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TINY = "run lillicrap_2016.spiking --set hidden=20,20 --set output=10 --epochs 1 --limit 100 --replicas 2 --lanes 10"
-IMPORTED_AS = {"scikit-learn": "sklearn"}  # the others are imported under the name that they are installed by
+IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL"}  # others: as they are installed
 FILES = [*(ROOT / "models").glob("*.py"), *(ROOT / "models").glob("*/__init__.py")]
 MODELS = sorted(
     path.parent.name if path.stem == "__init__" else path.stem
@@ -106,7 +106,9 @@ def test_list_finds_every_model_on_disk(capsys):
 @every_experiment
 def test_experiment_has_figures_that_can_be_drawn(module, experiment):
     assert isinstance(experiment, Experiment) and experiment.figures
-    assert set(experiment.figures) <= set(FIGURES)
+    own = {figure.__name__ for figure in experiment.figures if callable(figure)}
+    assert set(experiment.figure_names) - own <= set(FIGURES) and not own & set(FIGURES)
+    assert len(set(experiment.figure_names)) == len(experiment.figures)
 
 
 @every_experiment
@@ -139,13 +141,28 @@ def test_header_has_its_parts_and_every_symbol_is_explained(module, experiment):
         assert named and named <= set(neuron.symbols)
 
 
+@every_experiment
+def test_conditions_set_parameters_that_exist_and_what_is_expected_or_compared_names_them(module, experiment):
+    known = {p.name for p in experiment.parameters} | {"lanes", "replicas", "epochs"}
+    assert set(experiment.factors) <= known
+    for own in experiment.conditions.values():
+        assert set(own) <= known
+    named = {each.condition for preset in experiment.presets.values() for each in preset.expect}
+    named |= {each.condition for each in experiment.published}
+    named |= {name for each in experiment.comparisons for name in (each.lower, each.higher)}
+    assert named <= {None, *experiment.conditions}
+    for preset in experiment.presets.values():
+        assert all(each.split in ("train", "test") and each.note for each in preset.expect)
+        assert all(None in (each.least, each.most) or each.least < each.most for each in preset.expect)
+
+
 # README
 
 
 def test_figures_and_models_that_the_readme_names_exist():
     figures = re.findall(r"`(\w+)\.png`", README)
     assert figures and set(figures) <= set(FIGURES)
-    drawn = {name for _, experiment in (each.values for each in experiments()) for name in experiment.figures}
+    drawn = {name for _, experiment in (each.values for each in experiments()) for name in experiment.figure_names}
     assert set(figures) <= drawn
     named = re.findall(r"neurosim (?:run|show) ([^\s-]\S*)", README)
     assert named and set(named) <= {each.id for each in experiments()}

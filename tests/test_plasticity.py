@@ -9,8 +9,9 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, get_dimensions, get_uni
 
 from neurosim import EquationError, ParameterError, Population, Projection
 from neurosim.neurons import NeuronType
+from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.parse import Scope, split, statements
-from neurosim.plasticity.plan import ONE, Factor, separate, side
+from neurosim.plasticity.plan import ONE, separate, side
 
 NAMES = ("a_pre", "b_pre", "c_pre", "x_post", "y_post", "z_post", "eta", "k", "w")
 PRE = ("a_pre", "b_pre**2", "exp(-c_pre)", "(a_pre + 2*b_pre)", "1/(1 + c_pre)", "tanh(a_pre*b_pre)")

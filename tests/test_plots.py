@@ -7,9 +7,11 @@ import shutil
 import matplotlib
 import numpy as np
 import pytest
+from every import EVERY
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from PIL import Image
 from scipy import stats
 
 from neurosim import data, plots
@@ -17,10 +19,10 @@ from neurosim.errors import ParameterError
 from neurosim.plots import FIGURES, draw
 from neurosim.runs import Run
 from neurosim.simulate import simulate
-from neurosim_models.lillicrap_2016 import EXPERIMENTS, SPIKING
+from neurosim_models.lillicrap_2016 import SPIKING
 
 SETTINGS = {"hidden": "20,15", "output": "10", "epochs": "3", "replicas": "3", "lanes": "5", "steps": "4"}
-COUNTS = {"epoch", "training images shown", "training examples shown"}  # what is counted has no unit
+COUNTS = {"epoch", "iteration", "training images shown", "training examples shown"}  # what is counted has no unit
 STEPS, KEPT = 4, 12
 
 
@@ -53,37 +55,60 @@ def named(ax):
 # All figures of a run of every experiment
 
 every_figure = pytest.mark.parametrize(
-    ("experiment", "name"), [(each.name, name) for each in EXPERIMENTS for name in each.figures]
+    ("experiment", "figure"),
+    [
+        pytest.param(experiment, figure, id=f"{experiment}-{name}")
+        for experiment, each in EVERY.items()
+        for name, figure in zip(each.figure_names, each.figures, strict=True)
+    ],
 )
 
 
+def drawing(figure):
+    """Return the function that draws a figure."""
+    return figure if callable(figure) else FIGURES[figure]
+
+
 def test_every_figure_is_drawn_by_an_experiment():
-    assert {name for each in EXPERIMENTS for name in each.figures} == set(FIGURES)
+    drawn = [figure for each in EVERY.values() for figure in each.figures]
+    assert {each for each in drawn if isinstance(each, str)} == set(FIGURES)
+    own = {each for each in drawn if callable(each)}
+    assert len({each.__name__ for each in own} | set(FIGURES)) == len(own) + len(FIGURES), "a name is one figure's"
 
 
 @every_figure
-def test_figure_is_written_whole_and_not_blank(small_run, tmp_path, experiment, name):
-    run = small_run(experiment)
+def test_figure_says_what_it_shows(experiment, figure):
+    first, *rest = drawing(figure).__doc__.splitlines()
+    assert first.endswith(".") and len(first) < 160 and not (rest and rest[0].strip())
+
+
+@every_figure
+def test_figure_is_written_whole_and_not_blank(small_run, tmp_path, experiment, figure):
+    run, name = small_run(experiment), drawing(figure).__name__
     copy = Run(shutil.copytree(run.folder, tmp_path / "run"), run.record)
     shutil.rmtree(copy.folder / "figures")
     before = dict(matplotlib.rcParams)
-    (path,) = draw(copy, [name])
+    (path,) = draw(copy, [figure], skip=False)
     assert path == copy.folder / "figures" / f"{name}.png"
     assert list(path.parent.iterdir()) == [path]
     pixels = imread(path)[..., :3]
     assert min(pixels.shape[:2]) > 300 and pixels.std() > 0.05
     assert dict(matplotlib.rcParams) == before and not pyplot.get_fignums()
+    with Image.open(path) as image:
+        assert image.text["Title"] == drawing(figure).__doc__.splitlines()[0]
 
 
 @every_figure
-def test_axes_have_labels_with_units(small_run, experiment, name):
-    """What names no quantity has no unit: a row of populations or of conditions, and axes of words or without ticks."""
-    run = small_run(experiment)
-    figure = FIGURES[name](run)
+def test_axes_have_labels_with_units(small_run, experiment, figure):
+    """What names no quantity has no unit: rows of populations, of conditions or of values, axes of words, no ticks."""
+    run, name = small_run(experiment), drawing(figure).__name__
+    figure = drawing(figure)(run)
     recorded = [key for key in run.of_condition("traces.npz") if key.endswith((".s", ".m"))]
     rows = {
         "raster": {key.split("/")[1][:-2].replace("_", "\n") for key in recorded},
         "features": {condition.replace("_", "\n") for condition in run.record["conditions"]},
+        "filters": {f"channel {k}" for k in range(1, 9)},
+        "relative_differences": {"weights"},
     }.get(name, set())
     on_grid = described(figure)
     assert on_grid
@@ -92,27 +117,37 @@ def test_axes_have_labels_with_units(small_run, experiment, name):
         labels = [ax.get_xlabel()] if place.is_last_row() and names_a_quantity(ax.xaxis) else []
         labels += [ax.get_ylabel()] if place.is_first_col() else []
         for label in labels:
-            assert label in COUNTS | rows or re.search(r"\S \([^()]+\)", label), f"{label!r} has no unit"
+            told = label in COUNTS | rows or re.match(r"\S+ = ", label) or re.search(r"\S \([^()]+\)", label)
+            assert told, f"{label!r} has no unit"
     for ax in set(figure.axes) - set(on_grid):
         assert re.search(r"\([^()]+\)$", ax.get_ylabel())
-    assert f"lillicrap_2016.{experiment}" in figure.get_suptitle()
+    assert experiment in figure.get_suptitle()
     assert run.record["data"]["name"] in figure.get_suptitle()
 
 
 def names_a_quantity(axis):
     words = [label.get_text() for label in axis.get_ticklabels()]
-    return len(axis.get_ticklocs()) > 0 and not any(re.match("[a-z]", word) for word in words)
+    return len(axis.get_ticklocs()) > 0 and not any(re.match("[A-Za-z]", word) for word in words)
 
 
 @every_figure
-def test_several_lines_have_a_legend(small_run, experiment, name):
-    for ax in FIGURES[name](small_run(experiment)).axes:
-        lines = named(ax)
+def test_several_lines_have_a_legend(small_run, experiment, figure):
+    """Their own, or one for all panels, in which one label is one look; lines of one panel look unlike."""
+    drawn = drawing(figure)(small_run(experiment))
+    looks, legends = {}, [*drawn.legends, *(ax.get_legend() for ax in drawn.axes if ax.get_legend())]
+    everywhere = {text.get_text() for legend in legends for text in legend.get_texts()}
+    for ax in drawn.axes:
+        lines, legend = named(ax), ax.get_legend()
         bands = [band.get_label() for band in ax.collections if not band.get_label().startswith("_")]
-        if len(lines) > 1:
-            shown = [text.get_text() for text in ax.get_legend().get_texts()]
+        look = {label: (line.get_color(), line.get_linestyle(), line.get_marker()) for label, line in lines.items()}
+        if legend and lines:
+            shown = [text.get_text() for text in legend.get_texts()]
             assert shown == ax.get_legend_handles_labels()[1] and sorted(shown) == sorted([*lines, *bands])
-            assert len({(line.get_color(), line.get_linestyle()) for line in lines.values()}) == len(lines)
+        elif len(lines) > 1:
+            assert set(lines) <= everywhere
+            assert all(looks.setdefault(label, each) == each for label, each in look.items())
+        looks |= look
+        assert len(set(look.values())) == len(lines)
 
 
 def test_figures_are_drawn_of_runs_of_all_kinds(tmp_path):

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from brian2 import Hz, Network, NetworkOperation, mV
+from brian2 import Hz, Network, NetworkOperation, check_units, mV
+from numba import njit
 from scipy import stats
 
-from neurosim import EquationError, ParameterError, Population, Presentation, Projection, Uniform
+from neurosim import EquationError, Kernel, ParameterError, Population, Presentation, Projection, Uniform
+from neurosim.connectivity import Backward, Convolution
 from neurosim.neurons import NeuronType
+from neurosim.plasticity import factor
 
 FORWARD = "drive_post = w * s_pre"
 HEBB = "w += eta * s_pre * m_post"
@@ -306,3 +309,341 @@ def test_weights_are_set_as_a_whole(given, passive, clock):
         p.w = np.ones((3, 2))
     with pytest.raises(ValueError, match="broadcast"):
         p.w = np.ones((2, 2)) * mV
+
+
+# Later in the sweep
+
+CHAIN = NeuronType(
+    """
+    drive : 1
+    m : 1
+    read : 1
+    """,
+    "read = drive",
+)
+
+
+@pytest.mark.parametrize("kind", ["dense", "one-to-one", "convolution"])
+def test_projection_with_an_order_delivers_when_a_signal_has_come_back(kind, every_step):
+    """x -> y, y back to h, then h to z, within one step: h at place 1 lies below y at place 2 and sends at place 3."""
+    x, h, y, z = (Population(4, CHAIN, order=k, name=f"chain_{kind.replace('-', '_')}_{k}") for k in (0, 1, 2, 4))
+    weights = {"dense": [matrix(4, 4, seed=k) for k in range(3)], "one-to-one": 3 * [np.eye(4)]}.get(kind)
+    if kind == "convolution":
+        kernels = [matrix(3, 1, seed=k).reshape(1, 3, 1, 1) for k in range(3)]
+        settings = [
+            dict(weights=each, connectivity=Convolution((1, 4, 1), (1, 3), 1, padding="same")) for each in kernels
+        ]
+    else:
+        settings = [{} if kind == "one-to-one" else dict(weights=each) for each in weights]
+    w = "" if kind == "one-to-one" else "w * "
+    up = Projection(x, y, f"drive_post = {w}m_pre", **settings[0])
+    back = Projection(y, h, f"drive_post = {w}read_pre", **settings[1])
+    on = Projection(h, z, f"drive_post = {w}drive_pre", order=3, **settings[2])
+    if weights is None:
+        weights = [p.matrix()[0] for p in (up, back, on)]
+    look, seen = every_step(x.clock, lambda: (h.view("drive").copy(), z.view("read").copy(), h.view("read").copy()))
+    network = Network(x, h, y, z, up, back, on, look)
+    draw, before = np.random.default_rng(2), np.zeros((1, 1, 4))
+    for _ in range(3):
+        x.view("m")[...] = draw.normal(size=(1, 1, 4))
+        network.run(x.clock.dt)
+        returned = x.view("m") @ weights[0] @ weights[1]
+        for found, expected in zip(seen[-1], (returned, returned @ weights[2], before), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+        before = returned
+
+
+def test_without_an_order_a_signal_waits_for_the_next_step(passive, every_step):
+    """The control of the test above."""
+    h, y, z = (Population(2, CHAIN, order=k) for k in (1, 2, 4))
+    back, on = Projection(y, h, "drive_post = m_pre"), Projection(h, z, "drive_post = drive_pre")
+    look, seen = every_step(h.clock, lambda: z.view("read")[0, 0, 0].copy())
+    y.view("m")[...] = 3
+    Network(h, y, z, back, on, look).run(2 * h.clock.dt)
+    assert seen == [0, 3]
+
+
+@pytest.mark.parametrize("order", [0, -1, 1.5, "2", True, [3]])
+def test_order_before_that_of_the_source_or_no_whole_number_is_refused(given, passive, order):
+    x, h = given(2, order=1, name="xo"), passive(2, order=2, name="ho")
+    with pytest.raises(ParameterError) as caught:
+        Projection(x, h, "drive_post = s_pre", order=order)
+    words = str(caught.value)
+    assert words.startswith("Projection(xo, ho).order") and "at least 1" in words and repr(order) in words
+
+
+@pytest.mark.parametrize("orders", [(3, 3), (3, 5), (5, 3), (3, 4, 6), (6, 4, 4, 3)])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_contributions_that_all_come_later_than_the_target_add_up(given, passive, every_step, play, orders, lanes):
+    """From sources below the target, above and beside it; the sum of this step is complete after the last of them."""
+    target = passive(3, order=2, replicas=2, lanes=lanes)
+    places = [min(place, k) for k, place in enumerate(orders)]
+    sources = [given(4, order=place, replicas=2, lanes=lanes) for place in places]
+    sent = [
+        Projection(x, target, "drive_post = 2 * w * s_pre", weights=matrix(4, 3, 2, seed=k), order=order)
+        for k, (x, order) in enumerate(zip(sources, orders, strict=True))
+    ]
+    draw = np.random.default_rng(0)
+    spikes = [draw.integers(0, 2, (5, *x.shape)) for x in sources]
+    look, drives = every_step(target.clock, lambda: target.view("drive").copy())
+    play([target, *sources, *sent, look], [(x, "s", s) for x, s in zip(sources, spikes, strict=True)])
+    np.testing.assert_allclose(drives, sums(sent, spikes), rtol=0, atol=1e-5)
+
+
+# Learning before delivery
+
+
+def taught(text="w += 0.1 * m_pre * m_post", **more):
+    """A projection h -> x at place 3 whose target is below its source, and a network around it."""
+    x, h = (Population(n, CHAIN, order=k, lanes=2, replicas=2, dtype=np.float64) for n, k in ((4, 1), (3, 2)))
+    p = Projection(h, x, "drive_post = w * m_pre", rule=text, weights=matrix(3, 4, 2), order=3, **more)
+    return x, h, p
+
+
+@pytest.mark.parametrize("learns_first", [True, False])
+def test_projection_that_learns_first_delivers_along_the_new_weights(learns_first):
+    """Two steps; a second projection learns at the end of the step by the same factors, and is not a step behind."""
+    x, h, p = taught(learns_first=learns_first)
+    late = Projection(h, x, "read_post = w * m_pre", rule="w += 0.1 * m_pre * m_post", weights=matrix(3, 4, 2))
+    network, draw = Network(x, h, p, late), np.random.default_rng(1)
+    w = p.w.copy()
+    for _ in range(2):
+        for population in (x, h):
+            population.view("m")[...] = draw.normal(size=population.shape)
+        sent, own, old = h.view("m").copy(), x.view("m").copy(), w
+        w = w + 0.1 * np.einsum("rli,rlj->rij", sent, own)
+        network.run(x.clock.dt)
+        for q in (p, late):
+            np.testing.assert_allclose(q.w, w, atol=1e-12)
+        np.testing.assert_allclose(x.view("drive"), sent @ (w if learns_first else old), atol=1e-12)
+
+
+def test_factor_of_a_line_that_comes_first_is_not_that_of_the_end_of_the_step():
+    """The rule reads drive, which the projection itself changes right after it has learned: factors are not shared."""
+    x, h, p = taught("w += 0.1 * m_pre * (drive_post + 1)", learns_first=True)
+    late = Projection(h, x, "read_post = w * m_pre", rule="w += 0.1 * m_pre * (drive_post + 1)", weights=p.w.copy())
+    start, draw = p.w.copy(), np.random.default_rng(1)
+    h.view("m")[...], x.view("drive")[...] = draw.normal(size=h.shape), draw.normal(size=x.shape)
+    sent, before = h.view("m").copy(), x.view("drive").copy()
+    Network(x, h, p, late).run(x.clock.dt)
+    first = start + 0.1 * np.einsum("rli,rlj->rij", sent, before + 1)
+    np.testing.assert_allclose(p.w, first, atol=1e-12)
+    np.testing.assert_allclose(late.w, start + 0.1 * np.einsum("rli,rlj->rij", sent, sent @ first + 1), atol=1e-12)
+
+
+def test_projection_that_learns_first_can_be_frozen():
+    x, h, p = taught(learns_first=True)
+    p.plastic = False
+    start = p.w.copy()
+    h.view("m")[...] = x.view("m")[...] = 1
+    Network(x, h, p).run(2 * x.clock.dt)
+    np.testing.assert_array_equal(p.w, start)
+    np.testing.assert_allclose(x.view("drive"), h.view("m") @ start)
+
+
+@njit
+def raise_all(w):
+    w += 1.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (None, "there is no rule"),
+        (Kernel(raise_all, reads=()), "a Kernel is called at the end of a step"),
+        ({"pre": "w += m_post"}, "'w [+]= m_post' happens at an event"),
+        ({"step": "w += m_pre", "post": "w += m_pre"}, "'w [+]= m_pre' happens at an event"),
+    ],
+)
+def test_lines_that_wait_for_the_end_of_a_step_cannot_come_first(given, passive, rule, words):
+    with pytest.raises(ParameterError, match=rf"Projection\(.*\).learns_first: .*{words}"):
+        Projection(
+            given(2), given(2, order=1), "m_post = w * s_pre", rule=rule, weights=np.ones((2, 2)), learns_first=True
+        )
+
+
+# Switched off
+
+
+@pytest.mark.parametrize("places", [(0, 0), (0, 1), (3, 4), (0, 3)])
+@pytest.mark.parametrize("learns_first", [True, False])
+def test_projection_that_is_switched_off_neither_delivers_nor_learns(given, passive, places, learns_first):
+    """It and another one onto the same variable; switched on again between runs, and off the other one."""
+    target = passive(2, order=2)
+    settings = dict(rule="w += 0.5 * s_pre * m_post", learns_first=learns_first)
+    sources = [given(3, order=place) for place in places]
+    both = [Projection(x, target, FORWARD, weights=matrix(3, 2, seed=k), **settings) for k, x in enumerate(sources)]
+    for each in (*sources, target):
+        each.view("s" if each is not target else "m")[...] = 1
+    network, expected = Network(target, *sources, *both), [p.w.copy() for p in both]
+    for on in ([True, False], [False, True], [True, True], [False, False], [True, False]):
+        both[0].active, both[1].active = on
+        before = target.view("drive").copy()
+        for _ in range(2):
+            network.run(2 * target.clock.dt)
+            delivered = 0
+            for k, p in enumerate(both):
+                if on[k]:
+                    delivered = delivered + (expected[k] + (1.0 if learns_first else 0.5)).sum(axis=1)
+                    expected[k] = expected[k] + 1
+                np.testing.assert_allclose(p.w, expected[k], rtol=1e-6)
+            found = target.view("drive")[:, 0]
+            np.testing.assert_allclose(found, delivered if any(on) else before[:, 0], rtol=0, atol=1e-5)
+
+
+def test_projection_is_switched_off_after_a_run_that_broke_off(given, passive):
+    """The run that broke off has not taken its leave of the variable."""
+    x, y, h = given(1), given(1), passive(1)
+    stays, goes = (Projection(source, h, FORWARD, weights=[[1.0]]) for source in (x, y))
+    x.view("s")[...] = y.view("s")[...] = 1
+    faults = [KeyboardInterrupt]
+
+    def fail_once():
+        if faults:
+            raise faults.pop()
+
+    network = Network(x, y, h, stays, goes, NetworkOperation(fail_once, clock=x.clock, when="end"))
+    with pytest.raises(KeyboardInterrupt):
+        network.run(h.clock.dt)
+    goes.active = False
+    for steps in (1, 2, 3):
+        network.run(steps * h.clock.dt)
+        assert h.view("drive").item() == 1
+
+
+# Factors of large populations
+
+
+SATURATED = NeuronType(
+    """
+    v : 1
+    d : 1
+    kept : 1
+    drive : 1
+    r = clip(gain * v, -1, 1) * kept : 1
+    m = d * gain * int(abs(gain * v) < 1) * kept : 1
+    """
+)
+FACTORS = {
+    "r_pre": "w * r_pre",
+    "m_pre": "w * m_pre",
+    "quotient and power": "w * (v_pre**2 / 3 - d_pre**3 * 0.7 / (2 + kept_pre))",
+    "sign and steps": "w * (sign(v_pre) + floor(d_pre) - ceil(3 * d_pre) * int(v_pre >= 0.25))",
+    "both": "w * r_pre * int(d_post >= v_post) * d_post",
+}
+
+
+def factors(text, dtype, lanes=5, replicas=2):
+    """Deliver along a factor, and learn by it; return what arrived, the weights, and whether kernels were fused."""
+    draw = np.random.default_rng(9)
+    x, h = (
+        Population(n, SATURATED, order=k, lanes=lanes, replicas=replicas, dtype=dtype, namespace={"gain": 0.3})
+        for n, k in ((7, 0), (6, 1))
+    )
+    for population in (x, h):
+        for name in ("v", "d"):
+            population.view(name)[...] = 4 * draw.normal(size=population.shape)
+        population.view("v")[0, 0, :3] = [1 / 0.3, -1 / 0.3, 0]  # at the borders
+        population.view("kept")[...] = 2 * draw.integers(0, 2, population.shape)
+    p = Projection(x, h, f"drive_post = {text}", rule="w += 0.1 * r_pre * m_post", weights=matrix(7, 6, 2), seed=1)
+    Network(x, h, p).run(x.clock.dt)
+    fused = [f for part in p.transmission.parts for f in part.pre_factors if f._fused is not None]
+    return h.view("drive").copy(), p.w.copy(), fused
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("text", FACTORS.values(), ids=FACTORS)
+def test_factors_of_large_populations_are_the_same_in_one_pass(text, dtype, monkeypatch):
+    """Products and sums may be carried out in another order, which costs a rounding; comparisons are the same."""
+    drive, w, fused = factors(text, dtype)
+    assert not fused
+    monkeypatch.setattr(factor, "FUSED_FROM", 1)
+    drive_too, w_too, fused = factors(text, dtype)
+    assert fused and drive_too.dtype == dtype
+    tolerance = 16 * np.finfo(dtype).eps
+    np.testing.assert_allclose(drive_too, drive, rtol=0, atol=tolerance * np.abs(drive).max())
+    np.testing.assert_allclose(w_too, w, rtol=0, atol=tolerance * np.abs(w).max())
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.3, 1.0])
+def test_activity_in_one_pass_is_that_of_numpy_to_the_bit(gain, monkeypatch):
+    """Of both sizes of populations: an activity that is compared with the largest of its window must be that one."""
+    for text in ("clip(gain_pre * v_pre, -1, 1) * kept_pre", "d_pre * gain_pre * int(abs(gain_pre * v_pre) < 1)"):
+        found = []
+        for start in (10**9, 1):
+            monkeypatch.setattr(factor, "FUSED_FROM", start)
+            x = Population(5000, SATURATED, order=0, namespace={"gain": gain})
+            y = Population(5000, SATURATED, order=1, namespace={"gain": gain})
+            draw = np.random.default_rng(0)
+            for name in ("v", "d", "kept"):
+                x.view(name)[...] = 3 * draw.normal(size=x.shape)
+            p = Projection(x, y, f"drive_post = {text}")
+            Network(x, y, p).run(x.clock.dt)
+            assert (p.transmission.parts[0].made[0].pre._fused is None) == (start > 1)
+            found.append(y.view("drive").copy())
+        np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("text", ["tanh(m_pre)", "exp(v_pre)", "sqrt(abs(v_pre))", "abs(v_pre)**0.5", "own(v_pre)"])
+def test_functions_that_round_in_their_own_way_and_those_of_the_user_are_left_to_numpy(text, monkeypatch):
+    monkeypatch.setattr(factor, "FUSED_FROM", 1)
+    x, h = (Population(3, SATURATED, order=k, namespace={"gain": 1.0}) for k in (0, 1))
+
+    @check_units(a=1, result=1)
+    def own(a):
+        return 2 * a
+
+    p = Projection(
+        x, h, f"drive_post = w * {text}", weights=np.ones((3, 3)), namespace={"own": own} if "own" in text else {}
+    )
+    assert p.transmission.parts[0].pre_factors[0]._fused is None
+
+
+# Factors and products of a step that a projection and the feedback beside it share
+
+RATES = (
+    "m_pre * read_post", "read_pre * m_post", "(m_pre + gain_pre) * m_post", "gain_post * m_pre * read_post",
+    "abs(c * m_pre) * (m_post + c)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [None, Convolution((3, 2, 2), 3, 2, padding="same")])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_projections_that_learn_by_the_same_factors_do_not_mix_them_up(kind, lanes):
+    """Constants of one name differ between populations; what is pre to W is post to R; one rests, some learn first."""
+    x, h = (
+        Population(12, CHAIN, order=k, lanes=lanes, replicas=2, dtype=np.float64, namespace={"gain": gain})
+        for k, gain in ((0, 2.0), (1, 3.0))
+    )
+    shape, beside = ((12, 12), None) if kind is None else ((3, 3, 2, 2), Backward(kind))
+    made, draw = [], np.random.default_rng(3)
+    for k, rate in enumerate(RATES):
+        for c, first in ((1.0, False), (2.0, True), (3.0, False)):
+            for source, target, connectivity in ((x, h, kind), (h, x, beside)):
+                more = dict(learns_first=first, connectivity=connectivity, order=2, namespace={"c": c})
+                rule, weights = f"w += 0.1 * {k + 1} * {rate}", draw.normal(size=shape)
+                made.append(Projection(source, target, "drive_post = w * m_pre", rule=rule, weights=weights, **more))
+    made[5].plastic = False
+    network, now = Network(x, h, *made), [p.matrix() for p in made]
+    numbered = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
+    tap = Projection(x, h, "m_post = w * m_pre", weights=numbered, connectivity=kind).matrix()[0]
+    for _ in range(3):
+        for population in (x, h):
+            for name in ("m", "drive"):
+                population.view(name)[...] = draw.normal(size=population.shape)
+            population.view("read")[...] = 0
+        network.run(x.clock.dt)
+        state = {q: {n: q.view(n).copy() for n in ("m", "read")} | {"gain": q.namespace["gain"]} for q in (x, h)}
+        for p, before in zip(made, now, strict=True):
+            k, c = RATES.index(p.rule.split(" * ", 2)[2]), p.namespace["c"]
+            pre, post = state[p.source], state[p.target]
+            pre = (pre["m"], pre["read"], pre["m"] + pre["gain"], pre["m"], np.abs(c * pre["m"]))[k]
+            post = (post["read"], post["m"], post["m"], post["gain"] * post["read"], post["m"] + c)[k]
+            change = 0.1 * (k + 1) * np.einsum("rli,rlj->rij", pre, post) * p.plastic
+            if kind is not None:
+                own = tap if p.source is x else tap.T
+                for r in range(2):
+                    sums = np.bincount(own.astype(int).ravel(), change[r].ravel(), minlength=numbered.size + 1)
+                    change[r] = np.where(own > 0, sums[own.astype(int)], 0)
+            np.testing.assert_allclose(p.matrix(), before + change, atol=1e-10, err_msg=p.rule)
+        now = [p.matrix() for p in made]

@@ -15,7 +15,6 @@ from scipy import stats
 
 from neurosim.analysis import Interval, holm
 from neurosim.errors import NeurosimError, ParameterError, RunError
-from neurosim.plots import FIGURES
 from neurosim.report import MARK, report, verdict, write
 from neurosim.runs import Run
 
@@ -80,10 +79,10 @@ def make(tmp_path):
     return build
 
 
-def draw(folder, name="learning"):
+def draw(folder, name="learning", title=None):
     figure = Figure(figsize=(1, 1))
     figure.subplots()
-    figure.savefig(folder / "figures" / f"{name}.png")
+    figure.savefig(folder / "figures" / f"{name}.png", metadata={"Title": title} if title else None)
     return folder / "figures" / f"{name}.png"
 
 
@@ -417,14 +416,16 @@ def test_html_needs_nothing_and_tells_nothing_of_the_machine(several, tmp_path):
 
 
 def test_figures_are_inside_the_html_with_words_for_who_cannot_see(make):
+    """Those of the figure's title, or of its name where it has none or cannot be read."""
     folder = make()
-    path = draw(folder)
-    other = draw(folder, "my_figure")
+    path = draw(folder, title="Error over epochs, 50 % & <more>")
+    other, broken = draw(folder, "my_figure"), folder / "figures" / "no_picture.png"
+    broken.write_bytes(b"not a PNG")
     page = Page(report([folder]).html())
     sources = [value.partition(",")[2] for name, value in page.attributes if name == "src"]
-    assert [base64.b64decode(source) for source in sources] == [path.read_bytes(), other.read_bytes()]
+    assert [base64.b64decode(source) for source in sources] == [each.read_bytes() for each in (path, other, broken)]
     shown = [value for name, value in page.attributes if name == "alt"]
-    assert shown == [FIGURES["learning"].__doc__.splitlines()[0], "my figure"]
+    assert shown == ["Error over epochs, 50 % & <more>", "my figure", "no picture"]
 
 
 def test_good_and_bad_words_are_marked_in_their_own_cells_only(make):

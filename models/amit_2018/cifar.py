@@ -8,7 +8,7 @@ Experiment  simpnet: conv 32 5x5, pool 3, drop .8, full 500, drop .3, output
             sum, pool 2, drop .5, full 500, output
 Equations   h_l = W_l x_(l-1), a product or a convolution    x_l = clip(gain h_l, -1, 1)    pool: largest of a window
             delta_c = 1 if c is shown and h_c < S; -mu / (C - 1) if not and h_c > -S; else 0       hinge (eqs 3 to 5)
-            delta_(l-1) = R_l delta_l    dW_l = dR_l = eta <delta_l sigma'(h_l) x_(l-1)>            URFB (eqs 6, 7)
+            delta_(l-1) = R_l (delta_l sigma'(h_l))    dW_l = dR_l = eta <delta_l sigma'(h_l) x_(l-1)>   URFB (eqs 6, 7)
             dR_l = 0 (FRFB)    R_l = W_l^T (backprop)    <.> the mean over a batch
             pool, back: to those neurons that were as large as the largest of their window
             tied: one filter for all positions, dW its sum over them; untied: every position has, and changes, its own
@@ -16,8 +16,11 @@ Symbols     x input and activities, h fields, y output (1); W forward and R feed
             the saturated linearity; delta error signal; S margin, mu weight of the C - 1 classes not shown
 Departures  - 20 passes by default, not 1000; the paper's batch of 500 is the default (lanes).
             - "drop" is the fraction dropped, as in the authors' code.
-            - Equation 6 leaves sigma' out of what is sent back, as the authors' code does; with it, R = W^T is the
-              gradient. Backprop always has it; the others have it with --set chain=sloped.
+            - Equation 6 as printed sends delta_l back without sigma'(h_l), and so, as far as its description goes, does
+              the authors' code; the text says that R = W^T gives the gradient, which needs it. Without it (--set
+              chain=printed) units that are saturated teach those below as if they were not, which runs away in deep
+              networks with updated feedback: within 50 batches of deepernet_s all units of the lower layers are at
+              their borders. So sigma' is sent back by default.
             - In the paper R learns after it has carried the error, in the code before: --set feedback_learns=first.
             - simpnet's pool has stride 2 in the text and 3 in the code: --set pool_stride=3.
             - The untied runs go on with the batch that they began with (the code: 50). All convolutions of simpnet are
@@ -112,6 +115,7 @@ CONDITIONS = {
 
 def _experiment(architecture, title, *, frozen, stride, conditions, duration, published, source):
     names = [name for name, *_ in published]
+    drawn = [figures.filters] if any(name.endswith("untied") for name in conditions) else []
     return Experiment(
         name=architecture.__name__,
         title=title,
@@ -149,7 +153,7 @@ def _experiment(architecture, title, *, frozen, stride, conditions, duration, pu
         ),
         neurons=layers.NEURONS,
         texts=layers.TEXTS,
-        figures=("learning", "final", figures.feedback_angles, figures.filters),
+        figures=("learning", "final", figures.feedback_angles, *drawn),
     )
 
 

@@ -1,9 +1,11 @@
 """Figures of this paper's networks: how W and R come to point the same way, and filters of untied convolutions."""
 
+import textwrap
+
 import numpy as np
 
 from neurosim.errors import ParameterError
-from neurosim.plots import NothingToDrawError, condition_color, in_words, new_figure, over_epochs, plot_band
+from neurosim.plots import NothingToDrawError, in_words, new_figure, over_epochs, plot_band
 
 
 def feedback_angles(run):
@@ -17,19 +19,22 @@ def feedback_angles(run):
     shown = {condition: found for condition, found in shown.items() if found}
     if not shown:
         raise NothingToDrawError(f"{run.folder}: no condition of this run has random feedback")
-    figure = new_figure(run, 7.2, 3.6, "Feedback that learns turns towards the forward weights")
-    ax = figure.subplots()
-    for k, (condition, found) in enumerate(shown.items()):
-        for column, style in zip(found, ("-", "--", ":", "-.") * len(found), strict=False):
+    layers = list(dict.fromkeys(column for found in shown.values() for column in found))
+    width = max(5.0, 1.6 + 1.9 * len(shown))
+    figure = new_figure(run, width, 3.4, "Feedback that learns turns towards the forward weights")
+    axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for ax, (condition, found) in zip(axes, shown.items(), strict=True):
+        for column in found:
             epochs, values = over_epochs(run, metrics, condition, "train", column=column)
-            label = f"{in_words(condition)}, {column.removeprefix('angle_')}"
-            plot_band(ax, epochs, values, label, condition_color(condition, k), within=(0, 180), linestyle=style)
-    ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
-    ax.set_ylim(0, 105)
-    ax.set_yticks(range(0, 106, 15))
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("angle between W and Rᵀ (degrees)")
-    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+            label, color = column.removeprefix("angle_"), f"C{layers.index(column)}"
+            plot_band(ax, epochs, values, label, color, within=(0, 180))
+        ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
+        ax.set_title(textwrap.fill(in_words(condition), 18), fontsize=8)
+        ax.set_xlabel("epoch")
+    axes[0].set_ylim(0, 105)
+    axes[0].set_yticks(range(0, 106, 15))
+    axes[0].set_ylabel("angle between W and Rᵀ (degrees)")
+    axes[-1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), title="into", title_fontsize=7)
     return figure
 
 
@@ -37,7 +42,7 @@ def filters(run):
     """Filters of untied synapses at four places of the image, side by side: alike, though each learned by itself."""
     for condition in run.record["conditions"]:
         try:
-            found, _ = run.of_condition("traces.npz", condition)["measures/filters_c1"]
+            found, _ = run.of_condition("traces.npz", condition)["measures/filters"]
             break
         except (ParameterError, KeyError):
             continue
@@ -45,7 +50,7 @@ def filters(run):
         raise NothingToDrawError(f"{run.folder}: no condition of this run has untied convolutions")
     last = found[-1][0]  # of the first replica: (places, height, width, below, channels)
     figure = new_figure(
-        run, 6.0, 4.4, f"Filters of the first layer at four places of the image ({in_words(condition)})"
+        run, 6.0, 4.4, f"Filters of the first untied layer at four places of the image ({in_words(condition)})"
     )
     axes = figure.subplots(last.shape[-1], len(last), squeeze=False)
     for channel, row in enumerate(axes):

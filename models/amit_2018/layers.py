@@ -3,10 +3,11 @@
 Equations   h_l = W_l x_(l-1)    x_l = sigma(h_l) = clip(gain h_l, -1, 1)                forward, layer after layer
             delta_c = 1 if c is shown and h_c < S; -mu if not and h_c > -S; else 0       output: hinge loss (eqs 3 to 5)
             delta_c = [c is shown] - exp(h_c) / sum exp(h)                               output: softmax, cross-entropy
-            delta_(l-1) = R_l delta_l                                                    back along R_l (eq 6)
+            delta_(l-1) = R_l (delta_l sigma'(h_l))                                      back along R_l (eq 6)
             dW_l = dR_l = eta / lanes sum over lanes of delta_l sigma'(h_l) x_(l-1)      updated feedback, URFB (eq 7)
             dR_l = 0                                                                     fixed feedback, FRFB
-            R_l = W_l^T and delta_(l-1) = R_l (delta_l sigma'(h_l))                      backprop
+            R_l = W_l^T                                                                  backprop
+            delta_(l-1) = R_l delta_l                                                    eq 6 as printed, chain=printed
 One time step is one batch: every lane shows an image. A neuron receives its field v and, later in the same sweep, the
 signal d that comes back to it.
 """
@@ -107,7 +108,7 @@ def parameters(section, *, eta, source):
         Parameter("mu", 1.0, "the authors' code: 1 over all other classes together",
                   "weight of the classes not shown, all together: each has mu / (classes - 1)", above=0),
         Parameter("gain", 1.0, code.format("0.5"), "slope of the saturated linearity", above=0),
-        Parameter("chain", PRINTED, "eq 6 and the authors' code: without sigma'; backprop always has it",
+        Parameter("chain", SLOPED, "ours: R = W^T is the gradient with it; as eq 6 is printed deep networks run away",
                   "whether sigma' is a part of what is sent back from layer to layer", choices=(PRINTED, SLOPED)),
         Parameter("feedback_learns", AFTER, code.format("first"),
                   "whether R learns after it has carried the errors of a batch, or before", choices=(AFTER, FIRST)),
@@ -343,12 +344,10 @@ class _Layers:
             f"angle_{name}": (lambda pair=pair: angle(*_flat(*(_active(p, twins) for p in pair))), "degree")
             for name, pair in self.angles.items()
         }
+        free = [untied for _, untied in self.twins if untied.name.startswith("W_") and untied.stored is not None]
         if self.learns:
-            for _, untied in self.twins:
-                if untied.name.startswith("W_") and untied.stored is not None:
-                    measures[f"similarity_{untied.target.name}"] = (lambda p=untied: similarity(p), "1")
-                    if untied.target.name == "c1":
-                        measures["filters_c1"] = (lambda p=untied: _some_filters(p), "1")
+            measures |= {f"similarity_{p.target.name}": (lambda p=p: similarity(p), "1") for p in free}
+            measures |= {"filters": (lambda: _some_filters(free[0]), "1")} if free else {}
         return Circuit(
             network=Network(*self.populations, *self.others, *self.plastic.values(), shown, readout, guard),
             populations={p.name: p for p in self.populations},
@@ -413,7 +412,8 @@ def _some_filters(projection):
 def similarity(projection):
     """Return how alike the filters of one channel are across positions: mean cosine of all pairs, (replicas,).
 
-    1 where all positions have one filter, as in a convolution; 0 where they have nothing in common.
+    1 where all positions have one filter, as in a convolution; 0 where they have nothing in common; nan where fewer
+    than two windows lie within the image.
     """
     if not projection.active:
         return np.ones(len(projection.stored))
@@ -422,4 +422,5 @@ def similarity(projection):
     unit = found / np.where(length > 0, length, 1)
     count = found.shape[1]
     together = (unit.sum(axis=1) ** 2).sum(axis=1)  # of all pairs, each with itself as well
-    return ((together - count) / (count * (count - 1))).mean(axis=-1)
+    pairs = count * (count - 1) if count > 1 else np.nan
+    return ((together - count) / pairs).mean(axis=-1)
