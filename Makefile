@@ -26,6 +26,7 @@ bench: $(VENV)/developer
 	$(BIN)/python benchmarks/sparse_input.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/replicas.py
+	$(BIN)/python benchmarks/convolutions.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

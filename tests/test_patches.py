@@ -71,7 +71,7 @@ def close(found, expected, precision):
 every_image = pytest.mark.parametrize("name", IMAGES)
 
 
-@pytest.mark.parametrize(("scale", "keep"), [(1.0, False), (0.7, True), (-2.0, False)])
+@pytest.mark.parametrize(("scale", "keep"), [(-0.7, True), (1.5, False)])
 @every_image
 def test_small_windows_times_weights_are_a_loop_over_positions_and_taps(name, precision, threads, scale, keep):
     kind, found, images, out, weights = case(name, precision)
@@ -83,19 +83,18 @@ def test_small_windows_times_weights_are_a_loop_over_positions_and_taps(name, pr
     close(out, expected, precision)
 
 
-@pytest.mark.parametrize("alpha", [1.0, -0.3])
 @every_image
-def test_small_sums_of_windows_times_signals_are_added_to_the_weights(name, precision, threads, alpha):
+def test_small_sums_of_windows_times_signals_are_added_to_the_weights(name, precision, threads):
     kind, found, images, signals, weights = case(name, precision)
     expected = weights.astype(float)
     view = signals.astype(float).reshape(*signals.shape[:2], -1, kind.channels)
     for pixel, position, tap in found:
-        expected[:, tap] += alpha * np.einsum("rl,rlc->rc", images[:, :, pixel].astype(float), view[:, :, position])
-    patches.correlate(geometry(kind), images, signals, weights, alpha)
+        expected[:, tap] += -0.3 * np.einsum("rl,rlc->rc", images[:, :, pixel].astype(float), view[:, :, position])
+    patches.correlate(geometry(kind), images, signals, weights, -0.3)
     close(weights, expected, precision)
 
 
-@pytest.mark.parametrize(("scale", "keep"), [(1.0, False), (0.7, True), (-2.0, False)])
+@pytest.mark.parametrize(("scale", "keep"), [(-0.7, True), (1.5, False)])
 @every_image
 def test_small_signals_are_added_up_where_windows_lie(name, precision, threads, scale, keep):
     kind, found, images, signals, weights = case(name, precision)

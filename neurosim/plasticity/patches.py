@@ -110,9 +110,18 @@ def _spread_threads(edges, address, shape, signals, weights, scale, keep, images
         _spread(edges[b], edges[b + 1], address, shape, signals, weights, scale, keep, images)
 
 
-def _edges(count, work):
-    threads = numba.get_num_threads() if work >= THREADS_FROM and count >= SHARE else 1
-    return np.linspace(0, count, threads + 1).astype(np.int64)
+def _share(serial, threads, count, work, *arguments):
+    """Carry out a kernel for all images, on several threads where there is enough to do."""
+    several = work >= THREADS_FROM and count >= SHARE and numba.get_num_threads() > 1
+    with one_thread():
+        if several:
+            threads(_edges(count), *arguments)
+        else:
+            serial(0, count, *arguments)
+
+
+def _edges(count):
+    return np.linspace(0, count, numba.get_num_threads() + 1).astype(np.int64)
 
 
 def convolve(shape, images, weights, out, scale=1.0, keep=False):
@@ -127,38 +136,24 @@ def convolve(shape, images, weights, out, scale=1.0, keep=False):
     weights : array (replicas, taps, channels out)
     out : array (replicas, lanes, positions x channels out)
     """
-    count = out.shape[0] * out.shape[1]
-    edges = _edges(count, out.size * weights.shape[1])
-    address = ADDRESS[out.dtype]
-    with one_thread():
-        if len(edges) == 2:
-            _convolve(0, count, address, shape, images, weights, scale, keep, out)
-        else:
-            _convolve_threads(edges, address, shape, images, weights, scale, keep, out)
+    more = ADDRESS[out.dtype], shape, images, weights, scale, keep, out
+    _share(_convolve, _convolve_threads, out.shape[0] * out.shape[1], out.size * weights.shape[1], *more)
 
 
 def correlate(shape, images, signals, weights, alpha):
     """weights += alpha * (windows of the images)^T @ signals, summed over positions and lanes; shapes as above."""
-    count = images.shape[0] * images.shape[1]
-    edges = _edges(count, signals.size * weights.shape[1])
-    address = ADDRESS[weights.dtype]
-    with one_thread():
-        if len(edges) == 2:
-            _correlate(0, count, address, shape, images, signals, alpha, weights)
-            return
+
+    def threads(edges, *more):
         changes = np.zeros((len(edges) - 1, *weights.shape), weights.dtype)
-        _correlate_threads(edges, address, shape, images, signals, alpha, changes)
-    for change in changes:
-        weights += change
+        _correlate_threads(edges, *more[:-1], changes)
+        for change in changes:
+            weights[...] += change
+
+    more = ADDRESS[weights.dtype], shape, images, signals, alpha, weights
+    _share(_correlate, threads, images.shape[0] * images.shape[1], signals.size * weights.shape[1], *more)
 
 
 def spread(shape, signals, weights, images, scale=1.0, keep=False):
     """images = scale * signals @ weights^T, each window added up where it lies (+ images where ``keep``)."""
-    count = images.shape[0] * images.shape[1]
-    edges = _edges(count, signals.size * weights.shape[1])
-    address = ADDRESS[images.dtype]
-    with one_thread():
-        if len(edges) == 2:
-            _spread(0, count, address, shape, signals, weights, scale, keep, images)
-        else:
-            _spread_threads(edges, address, shape, signals, weights, scale, keep, images)
+    more = ADDRESS[images.dtype], shape, signals, weights, scale, keep, images
+    _share(_spread, _spread_threads, images.shape[0] * images.shape[1], signals.size * weights.shape[1], *more)
