@@ -110,18 +110,20 @@ def _spread_threads(edges, address, shape, signals, weights, scale, keep, images
         _spread(edges[b], edges[b + 1], address, shape, signals, weights, scale, keep, images)
 
 
+def _edges(count, work):
+    """Return the borders of the shares of the threads; one share where there is little to do."""
+    threads = numba.get_num_threads() if work >= THREADS_FROM and count >= SHARE else 1
+    return np.linspace(0, count, threads + 1).astype(np.int64)
+
+
 def _share(serial, threads, count, work, *arguments):
-    """Carry out a kernel for all images, on several threads where there is enough to do."""
-    several = work >= THREADS_FROM and count >= SHARE and numba.get_num_threads() > 1
+    """Carry out a kernel for all images, on several threads where that pays."""
+    edges = _edges(count, work)
     with one_thread():
-        if several:
-            threads(_edges(count), *arguments)
+        if len(edges) > 2:
+            threads(edges, *arguments)
         else:
             serial(0, count, *arguments)
-
-
-def _edges(count):
-    return np.linspace(0, count, numba.get_num_threads() + 1).astype(np.int64)
 
 
 def convolve(shape, images, weights, out, scale=1.0, keep=False):
