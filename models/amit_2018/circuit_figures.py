@@ -111,10 +111,10 @@ MAPS = {
 AXES = {
     "tau_o / delay": r"$\tau_o$ / delay of the loop (1)",
     "tau_t / delay": r"$\tau_t$ / delay of the loop (1)",
-    "S / M": "S / M",
-    "noise / M": "noise / M",
-    "eps": "ε",
-    "mu": "μ",
+    "S / M": "S / M (1)",
+    "noise / M": "noise / M (1)",
+    "eps": "ε (1)",
+    "mu": "μ (1)",
     "tau_t / step": r"$\tau_t$ (steps)",
 }
 

@@ -344,7 +344,7 @@ def relative_differences(run):
             ax.set_yticks([])
         row[0].set_ylabel("weights")
     for ax in axes[-1]:
-        ax.set_xlabel("(w URFB - w gradient) / |w gradient|", fontsize=7)
+        ax.set_xlabel("(w URFB - w gradient) / |w gradient| (1)", fontsize=7)
     return figure
 
 

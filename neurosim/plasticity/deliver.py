@@ -318,18 +318,18 @@ class _Product(Part):
 
     def _backwards(self, out, keep):
         other = self.projection.layout.projection
-        layout, weights, pre = other.layout, other.stored, other.layout.post(self.pre())
+        layout, weights, pre = other.layout, other.stored, self.pre()
         scale = self.coefficient * other.scale
-        if layout.form == LIST:
+        if layout.form == SPREAD:
+            patches.convolve(layout.geometry, pre, weights, out, scale, keep)
+        elif hasattr(layout, "geometry"):
+            patches.spread(layout.geometry, pre, weights, out, scale, keep)
+        elif layout.form == LIST:
             kernels.deliver_list_backwards(weights, layout.indptr, layout.j, pre, pre.dtype.type(scale), keep, out)
         elif layout.form == PAIRS:
             total = pre.sum(axis=2, keepdims=True) - pre
             total *= pre.dtype.type(scale) * weights[:, :, None]
             out[...] = out + total if keep else total
-        elif layout.form == SPREAD:
-            patches.convolve(layout.geometry, self.pre(), weights, out, scale, keep)
-        elif hasattr(layout, "geometry"):
-            patches.spread(layout.geometry, self.pre(), weights, out, scale, keep)
         else:
             blas.product_transposed(pre, weights, out, alpha=scale, beta=float(keep))
 
