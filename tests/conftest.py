@@ -150,6 +150,8 @@ def small(tiny_data):
 @pytest.fixture(scope="session")
 def small_run(small, tmp_path_factory):
     """Return a function name -> Run of a small experiment with all its conditions, simulated once a session."""
+    from every import COARSE
+
     from neurosim.runs import Run
     from neurosim.simulate import simulate
 
@@ -162,7 +164,11 @@ def small_run(small, tmp_path_factory):
             experiment, data, settings = small(name)
             values = experiment.resolve(data.name, settings)
             conditions = experiment.choose(values, settings)
-            simulate(name, experiment, data, values, 3, folders[name], conditions=conditions)
+            module, constants = COARSE.get(name, ("", {}))
+            with pytest.MonkeyPatch.context() as patch:
+                for constant, value in constants.items():
+                    patch.setattr(f"neurosim_models.{name.partition('.')[0]}.{module}.{constant}", value)
+                simulate(name, experiment, data, values, 3, folders[name], conditions=conditions)
         return Run.open(folders[name])
 
     return run

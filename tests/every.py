@@ -3,6 +3,8 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
+
 from neurosim import data
 from neurosim.data import DataSet
 
@@ -32,6 +34,15 @@ SMALL = {
     "amit_2018.linear": {
         "inputs": "6", "hidden": "5,5", "outputs": "4", "lanes": "6", "iterations": "20", "epochs": "2",
     },
+}  # fmt: skip
+
+
+# What makes a study coarse: module of the model, and its constants.
+COARSE = {
+    "amit_2018.linear": (
+        "linear_study", {"STEPS": 100, "POINTS": 50, "SIZES": 3, "RANDOM": 4, "LADDER": np.array([0, 1.0])},
+    ),
+    "amit_2018.circuit": ("circuit_study", {"GRID": 4, "FIELDS": 16}),
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ Readings    Beyond the margin the map visits 1 + eps and 0 in turn (or -mu - eps
 Theory      D is the delay of the loop of synapses: 2 steps, 1 if o and t change in turn.
             - The map has the period 2 D. When s changes, o is right from the 5th (3rd) step on, whatever t was.
             - Leaky neurons without a delay never silence o, whatever tau_o and tau_t, if S >= -M/2: t lets go while v
-              is still above M. Both slide along their thresholds, o with the mean 1 + eps/2.
+              is still above M. Both slide along their thresholds, o with the mean 1 + eps/2 (if tau_t > 0).
             - tau_t = 0: o reaches 0 if D > tau_o log((2M + S - h)/(M - h)); at best, for M >> h, S, if tau_o < 1.44 D.
               Far slower, it visits 1 and 1 + eps in turn, with the mean 1 + eps (h - S)/2M.
             - tau_o = 0: o always reaches 0, but its mean grows from (1 + eps)/2 to 1 + eps/2 with tau_t / D. For

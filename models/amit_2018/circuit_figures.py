@@ -144,7 +144,7 @@ def region(run):
         at = cells.largest_tau_o(h, M, S, 1.0)
         axes[0, 0].axvline(at, color="w", linestyle=":", linewidth=1)
         axes[0, 0].annotate(words, (at, 9), xytext=(2, 0), va="top", rotation=90, color="w", **SMALL)
-    figure.colorbar(image, ax=axes, label="right (%); white line: 95 %", aspect=40, pad=0.01)
+    figure.colorbar(image, ax=axes, label="right, white line: 95 % (%)", aspect=40, pad=0.01)
     return figure
 
 

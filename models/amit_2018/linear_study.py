@@ -153,7 +153,8 @@ def outside(run):
     (first, second, sixth, third), (fourth, fifth, seventh, eighth) = figure.subplots(2, 4)
     for k, (words, *_) in enumerate(FROM_ZERO):
         style = dict(linestyle=":", linewidth=3) if "same" in words else {}
-        first.plot(LADDER, found[f"zero {k}"], label=words, color=f"C{k}", **style)
+        times = found[f"zero {k}"]
+        first.plot(np.linspace(0, 1, len(times)), times, label=words, color=f"C{k}", **style)
     first.set_yscale("log")
     first.set_ylim(1, 2e4)
     first.set_xlabel("ε")
@@ -190,7 +191,8 @@ def outside(run):
         ax.legend(frameon=False, fontsize=7, loc="upper left", handletextpad=0.1)
         ax.set_ylim(1, 2e3)
         ax.set_title(
-            f"k = {depth}, {RANDOM} random starts\n(normal, sd {SPREAD:g}; {1.3 * LONG:g}: not by {LONG:g})", fontsize=8
+            f"k = {depth}, {len(never)} random starts\n(normal, sd {SPREAD:g}; {1.3 * LONG:g}: not by {LONG:g})",
+            fontsize=8,
         )
 
     for k, color in enumerate(COLORS):

@@ -1,12 +1,14 @@
 """Updated random feedback in linear networks (Amit 2018, section 3): two flows, what stays, who is faster."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from neurosim import ParameterError, training
-from neurosim.plots import NothingToDrawError, draw
-from neurosim.simulate import simulate
+from neurosim.plots import NothingToDrawError
+from neurosim.runs import Run
 from neurosim_models.amit_2018 import linear_study, theory
 from neurosim_models.amit_2018.linear import (
     CONDITIONS,
@@ -16,7 +18,6 @@ from neurosim_models.amit_2018.linear import (
     MIRROR,
     RANDOM,
     TRANSPOSED,
-    URFB,
     ZERO,
     conserved,
     constant_part,
@@ -526,24 +527,10 @@ def test_rule_of_the_feedback_names_what_its_two_neurons_hold():
     assert {"d", "r"} <= set(circuit.projections["R2"].target.state_variables)
 
 
-def test_a_run_draws_its_figures(tmp_path, monkeypatch):
-    """A small run of two conditions, a coarse study; what a run lacks is left out."""
-    for name, value in {"STEPS": 100, "POINTS": 50, "SIZES": 3, "RANDOM": 4, "LADDER": np.array([0, 1.0])}.items():
-        monkeypatch.setattr(linear_study, name, value)
-    settings = {
-        "inputs": "6",
-        "outputs": "3",
-        "hidden": "5,4",
-        "lanes": "6",
-        "replicas": "2",
-        "epochs": "2",
-        "iterations": "5",
-    }
-    values = LINEAR.resolve("matrix", settings)
-    conditions = LINEAR.choose(values, settings, ["gradient", URFB])
-    run = simulate("amit_2018.linear", LINEAR, task(values, 1), values, 1, tmp_path / "run", conditions=conditions)
-    assert {path.stem for path in draw(run, LINEAR.figures)} == set(LINEAR.figure_names)
-    (run.folder / "study.npz").unlink()
+def test_a_figure_of_what_a_run_lacks_is_not_drawn(small_run, tmp_path):
+    folder = shutil.copytree(small_run("amit_2018.linear").folder, tmp_path / "run")
+    run = Run.open(folder)
+    (folder / "study.npz").unlink()
     del run.record["conditions"]["gradient"]
     for figure in LINEAR.figures[1:]:
         with pytest.raises(NothingToDrawError):
