@@ -110,7 +110,8 @@ def list_models():
             for published in experiment.published:
                 print(f"    published  {_published(published, experiment)} on {published.data}")
             for claim in experiment.comparisons if not experiment.published else ():
-                print(f"    published  {claim.lower} below {claim.higher}: {claim.published}")
+                relation = "like" if claim.alike else "below"
+                print(f"    claimed    {claim.lower} {relation} {claim.higher}: {claim.published}")
             for data, preset in experiment.presets.items():
                 print(f"    {'--data ' + data:17}about {preset.duration} on two cores")
 

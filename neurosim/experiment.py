@@ -233,6 +233,8 @@ class Experiment:
         Figure, whose names are the functions'.
     study : callable (values, seed) -> dict of str to (array, unit), optional
         What the experiment computes beside training, once a run and before it: kept in ``study.npz`` for its figures.
+    check : callable (values) -> None, optional
+        Raises a ParameterError for values that do not go together; called for all conditions before a run begins.
     notes : str
         Equations, *Departures* and *Expect*: the docstring of the experiment's file.
     """
@@ -251,6 +253,7 @@ class Experiment:
     texts: MappingProxyType = field(default_factory=dict)
     figures: tuple = ()
     study: Callable | None = None
+    check: Callable | None = None
     notes: str = ""
 
     @property

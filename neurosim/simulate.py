@@ -69,6 +69,8 @@ def simulate(
     conditions = experiment.choose(values) if conditions is None else conditions
     for each in conditions.values():
         presentations_an_epoch(sizes(data)[0], each["lanes"])
+        if experiment.check is not None:
+            experiment.check(each)
     brian2.prefs.codegen.target = target
     name, first_values = next(iter(conditions.items()))
     first = experiment.build(first_values, data, seed)  # says what is wrong before a folder is made

@@ -143,6 +143,7 @@ CIRCUIT = Experiment(
         ),
     },
     build=network.build,
+    check=network.check,
     conditions={
         "ideal": {"form": IDEAL, "reading": AS_IT_IS},
         "map_as_it_is": {"form": MAP, "reading": AS_IT_IS},

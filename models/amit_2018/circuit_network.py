@@ -45,6 +45,11 @@ def wire(s, o, t, late=False):
     ]
 
 
+def check(values):
+    """Raise where equations 8 and 9 leave the circuit no room; see :func:`circuit_cells.check`."""
+    cells.check(*(values[name] for name in ("M", "S", "eps", "mu", "reading")))
+
+
 def build(values, data, seed):
     """Return the learning network, with a copy in which tests are run.
 
@@ -62,7 +67,7 @@ def build(values, data, seed):
     ParameterError
         Where equations 8 and 9 leave the circuit no room.
     """
-    cells.check(*(values[name] for name in ("M", "S", "eps", "mu", "reading")))
+    check(values)
     circuit = _network(values, data, seed, learns=True)
     circuit.tester = _network({**values, "form": IDEAL, "lanes": TEST_LANES}, data, seed, learns=False)
     return circuit

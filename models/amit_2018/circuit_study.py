@@ -100,7 +100,8 @@ def regimes(values):
     inside = 0.0 if values["S"] > 0 else 0.5 * (values["S"] - values["M"])
     h, s = np.array([inside, beyond, inside, -beyond]), np.array([1, 1, -1, -1])
     found = {"regimes/h": (h, "1"), "regimes/s": (s, "1")}
-    for form, steps, dt, delay in ((MAP, 16, 1, 0), (LEAKY, 320, 0.05, 18), (SPIKING, 100, 1, 0)):
+    loop = 40 if values["order"] == SYNCHRONOUS else 20  # steps of 0.05: two synaptic delays, or one
+    for form, steps, dt, delay in ((MAP, 16, 1, 0), (LEAKY, 320, 0.05, loop - 2), (SPIKING, 100, 1, 0)):
         own = values | SHOWN | (values["spiking"] if form == SPIKING else {})
         bench = Bench(form, bare(own), 4, reading=SUSTAINED, order=values["order"], dt=dt * values["dt"], delay=delay)
         bench.hold(h, s)

@@ -118,6 +118,24 @@ def parameters(section, *, eta, source):
     )  # fmt: skip
 
 
+def check_untied(values, architecture):
+    """Raise a ParameterError where convolutions cannot be untied as the values ask for."""
+    if values["connections"] != UNTIED:
+        return
+    count = sum(isinstance(layer, Conv) for layer in architecture)
+    if values["frozen"] >= count:
+        raise ParameterError(
+            f"frozen: at least one of the {count} convolutions must be left to be untied, got {values['frozen']}"
+        )
+    if values["density"] < 1:
+        raise ParameterError(
+            f"density: untied convolutions have all their synapses, got {values['density']:g}; tied ones may have "
+            "some of the filter's"
+        )
+    if not values["eta"] > 0:
+        raise ParameterError("eta: untied convolutions need a step above 0, that of the tied passes is relative to it")
+
+
 def build(values, data, seed, architecture):
     """Return the circuit of an architecture, with a copy in which tests are run.
 
@@ -143,6 +161,8 @@ def build(values, data, seed, architecture):
             f"mu: mu / (classes - 1) must be less than 1, or other classes outweigh the one shown, got "
             f"{values['mu']:g} / {data.n_classes - 1}"
         )
+    if "connections" in values:
+        check_untied(values, architecture)
     learner = _Layers(values, data, seed, architecture, learns=True)
     examined = {**values, "lanes": min(TEST_LANES, values["lanes"])}
     tester = _Layers(examined, data, seed, architecture, learns=False)

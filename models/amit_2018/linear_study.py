@@ -5,8 +5,9 @@ Numbers     From zero forward weights (lambda_T = 1) the error falls faster, at 
             small or negative, and with four layers. What fails outside of Theorem 2's condition is its way: lambda_2
             no longer rises with epsilon.
             From other starts a larger epsilon can slow learning down, and stop it: see theory on the saddle and on what
-            goes round. Of random starts with k = 3 (normal, standard deviation 0.3) all learn with epsilon = 0, and one
-            in eight never does with 1. With steps instead of a flow, a larger epsilon bears shorter steps only, near
+            goes round. Of 200 random starts with k = 3 (normal, standard deviation 0.3) one in eight learns later with
+            epsilon = 1 than with 0, most of these never: 600 others all learn with 0, given time, and 13 % never do
+            with 1. With steps instead of a flow, a larger epsilon bears shorter steps only, near
             2 / r, as its flow is faster in the end by the same factor: with the best step of each, epsilon = 0 needs
             the fewest.
 """
