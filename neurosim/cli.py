@@ -420,7 +420,8 @@ def _compared(finished, summary):
         told = f"{claim['lower']} minus {claim['higher']}: {found.difference:.3g}"
         if found.n > 1:
             told += f" ({found.low:.3g} to {found.high:.3g}), d_z {found.effect:.2g}, p {found.p:.2g}, n {found.n}"
-        yield f"{told}; paper: {claim['published']}"
+        own = claim["published"].startswith("ours")
+        yield f"{told}; {'' if own else 'paper: '}{claim['published']}"
 
 
 def _in_words(final, metric):

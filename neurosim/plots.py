@@ -239,7 +239,12 @@ def learning(run):
 
 
 def _plain_numbers(ax):
-    """Write the numbers of a logarithmic axis of percentages as they are spoken."""
+    """Write the numbers of an axis of percentages as they are spoken; a short range is drawn without a logarithm."""
+    low, high = ax.get_ylim()
+    if high < 4 * low:
+        ax.set_yscale("linear")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        return
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "235" else ""))
 

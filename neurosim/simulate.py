@@ -237,6 +237,7 @@ class _Session:
             keeper = _Checkpoints(self, index, name, circuit, draws)
             run.log(f"built {run.record['model']}, {name}, after {time.monotonic() - self.began:.2f} s")
             epochs = values["epochs"]
+            done = keeper.first - 1  # a resumed run may have kept its last checkpoint at this condition's end
             for epoch in train(circuit, self.data, epochs, self.seed, self._telling(name), keeper):
                 self.rows += _rows(name, epoch, circuit, self.experiment.metric)
                 keeper.curve.add(epoch)
@@ -253,8 +254,9 @@ class _Session:
                 elif wrote:
                     run.set_status("running", progress=progress)
                 if epoch.whole:
+                    done = epoch.number
                     keeper.after(epoch.number, last)
-            if run.record["status"] == "running" and run.record.get("progress", {}).get("epoch") != epochs:
+            if run.record["status"] == "running" and done != epochs:
                 run.set_status("interrupted")
             self._finish(name, circuit, keeper.curve)
 

@@ -38,7 +38,7 @@ sys.path.insert(0, {tests!r})
 import brian2
 brian2.BrianLogger.log_level_error()
 from neurosim import checkpoint, runs, simulate, training
-simulate.KEEP_EVERY = {keep_every}
+simulate.KEEP_EVERY, simulate.WRITE_EVERY = {keep_every}, {write_every}
 from test_resume import carry_out, go_on
 calls = 0
 def dying(function):
@@ -81,11 +81,11 @@ def go_on(name, folder, every=1e-9, **more):
     return resume(Run.open(folder), EXPERIMENTS[name], examples(name), checkpoint_every=every, **more)
 
 
-def die(name, folder, action, where, at, every=1e-9, keep_every=10):
+def die(name, folder, action, where, at, every=1e-9, keep_every=10, write_every=2):
     """Run a process that kills itself; return whether it did."""
     script = textwrap.dedent(PROCESS).format(
         tests=os.path.dirname(__file__), name=name, folder=str(folder), action=action, where=where, at=at,
-        every=every, keep_every=keep_every,
+        every=every, keep_every=keep_every, write_every=write_every,
     )  # fmt: skip
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
@@ -139,6 +139,15 @@ def test_killed_between_checkpoints_at_ends_of_epochs_and_resumed_gives_the_same
     ends = [checkpoint.read(folder / "checkpoint").header]
     assert not any(each["within"] for each in ends)
     assert_same(go_on(name, folder), whole[name])
+
+
+def test_killed_before_the_first_checkpoint_of_a_later_condition_and_resumed_gives_the_same(whole, tmp_path):
+    """run.json then speaks of that condition, and the newest checkpoint of the end of the one before."""
+    folder = tmp_path / "run"
+    assert die("mnist", folder, "carry_out", PLACES["a time step"], 50, every=1e9, keep_every=1e9, write_every=0)
+    assert Run.open(folder).record["progress"] == {"condition": "shallow", "epoch": 1}
+    assert checkpoint.read(folder / "checkpoint").header["name"] == "sparse_feedback_alignment"
+    assert_same(go_on("mnist", folder), whole["mnist"])
 
 
 def cut_off(name, folder, monkeypatch, at, **more):

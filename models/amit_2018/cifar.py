@@ -167,7 +167,7 @@ SIMPNET = _experiment(
     frozen=0,
     stride=True,
     conditions=CONDITIONS,
-    duration="40 s an epoch and replica on one core",
+    duration="15 to 30 s an epoch, replica and condition: 2 to 4 h in all",
     source="Table 1",
     published=(
         ("backprop_softmax", 0.02, 0.25),
@@ -186,7 +186,7 @@ DEEPERNET = _experiment(
     frozen=0,
     stride=True,
     conditions=[name for name in CONDITIONS if not name.endswith("untied")],
-    duration="4 min an epoch and replica on one core",
+    duration="3 min an epoch, replica and condition: a day in all",
     source="Table 2",
     published=(),
 )
@@ -196,7 +196,7 @@ DEEPERNET_S = _experiment(
     frozen=1,
     stride=False,
     conditions=[name for name in CONDITIONS if not name.endswith("half")],
-    duration="2 min an epoch and replica on one core",
+    duration="1.5 min an epoch, replica and condition: 10 h in all",
     source="Table 3",
     passes="up to 1000",
     published=(

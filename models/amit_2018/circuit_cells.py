@@ -60,7 +60,7 @@ CONTROL_SYMBOLS = {key: SYMBOLS[key] for key in ("o", "tc", "eps", "mu")} | {
 # A synapse that reads sustained activity passes o on while z is on constant activity's side of the midpoint between
 # that, 1 or -mu, and the mean of a cycle, (1 + eps)/2 or -(mu + eps)/2.
 GATE = "int(o > 0)*int((1 - eps)*(z - 0.75 - 0.25*eps) > 0) + int(o < 0)*int((mu - eps)*(-z - 0.75*mu - 0.25*eps) > 0)"
-EQUATION_5 = "int(s > 0)*int(h <= S) - mu*int(s < 0)*int(h >= -S)"
+EQUATION_5 = "int(s > 0)*int(h < S) - mu*int(s < 0)*int(h > -S)"
 
 
 def _typed(equations, update, symbols, source=SOURCE):

@@ -123,7 +123,10 @@ def region(run):
     """Where the circuit computes equation 4: fraction of random fields and classes, over pairs of its constants."""
     found = _study(run)
     figure = new_figure(
-        run, 7.6, 5.6, "Where the circuit computes equation 4: % of random fields in [−M, M] and classes that are right"
+        run,
+        7.6,
+        5.6,
+        "Where the circuit computes equation 4: random fields in [−M, M] and classes that are right (white: 95 %)",
     )
     axes = figure.subplots(2, 3)
     M, S, eps, strong = (float(found[f"region/{name}"]) for name in ("M", "S", "eps", "strong"))
@@ -144,7 +147,7 @@ def region(run):
         at = cells.largest_tau_o(h, M, S, 1.0)
         axes[0, 0].axvline(at, color="w", linestyle=":", linewidth=1)
         axes[0, 0].annotate(words, (at, 9), xytext=(2, 0), va="top", rotation=90, color="w", **SMALL)
-    figure.colorbar(image, ax=axes, label="right, white line: 95 % (%)", aspect=40, pad=0.01)
+    figure.colorbar(image, ax=axes, label="right (%)", aspect=40, pad=0.01)
     return figure
 
 
@@ -154,15 +157,13 @@ def agreement(run):
     figure = new_figure(run, 7.6, 3.4, "What is read of o beside what equation 5 asks for")
     axes = figure.subplots(1, 3)
     panels = {
-        "agreement": "pairs of image and class that agree (%)",
+        "agreement": "agreement, fields in [−M, M] (%)",
         "drive_beyond": "mean read beyond the margin (% of 1 or −μ)",
         "outside_M": "fields outside [−M, M] (%)",
     }
     for ax, (column, label) in zip(axes, panels.items(), strict=True):
         for k, name in enumerate(dict.fromkeys(metrics["condition"])):
             epochs, values = over_epochs(run, metrics, name, "train", column=column)
-            if column == "agreement":  # of all, not only of those with fields in [-M, M]
-                values = values * (1 - over_epochs(run, metrics, name, "train", column="outside_M")[1])
             kept = epochs > 0
             color = condition_color(name, k)
             plot_band(ax, epochs[kept], values[kept], in_words(name), color, scale=100, within=(0, np.inf))

@@ -5,13 +5,14 @@ import numpy as np
 from brian2 import Clock, Network
 
 from neurosim import neurons
+from neurosim.errors import ParameterError
 from neurosim.population import Population
 from neurosim.presentation import Presentation
 from neurosim.projection import Projection, Uniform
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
 from neurosim_models.amit_2018 import circuit_cells as cells
-from neurosim_models.amit_2018.circuit_cells import IDEAL, SYNCHRONOUS, TIMED
+from neurosim_models.amit_2018.circuit_cells import IDEAL, SUSTAINED, SYNCHRONOUS, TIMED
 
 HIDDEN = neurons.saturated(sloped=False)
 
@@ -34,6 +35,7 @@ TEXTS = {
     "R rule, the change of W into o": R_RULE,
 }
 TEST_LANES = 250
+TOLERANCE = 0.1  # of 1 or mu, between what is read of o and equation 5 where they agree
 
 
 def wire(s, o, t, late=False):
@@ -46,8 +48,27 @@ def wire(s, o, t, late=False):
 
 
 def check(values):
-    """Raise where equations 8 and 9 leave the circuit no room; see :func:`circuit_cells.check`."""
+    """Raise where equations 8 and 9 leave the circuit no room, or where 'sustained' cannot tell a cycle.
+
+    See :func:`circuit_cells.check`.
+    """
     cells.check(*(values[name] for name in ("M", "S", "eps", "mu", "reading")))
+    if values["reading"] != SUSTAINED:
+        return
+    eps, tau, steps = values["eps"], float(values["tau_read"] / values["dt"]), values["settling"]
+    a = np.exp(-1 / tau)
+    highest, lowest, border = (1 + eps) * (1 - a / (1 + a**2)), (1 + eps) * a**2 / (1 + a**2), (3 + eps) / 4
+    if not (highest < border if eps < 1 else lowest > border):
+        reaches = f"up to {highest:.3g}, must stay below" if eps < 1 else f"down to {lowest:.3g}, must stay above"
+        raise ParameterError(
+            f"tau_read: a cycle's recent mean goes {reaches} {border:.3g} = (3 + eps)/4 for the reading 'sustained'; a "
+            f"longer tau_read smooths it, got {tau:g} steps"
+        )
+    if steps < 2 * tau:
+        raise ParameterError(
+            f"settling: the reading 'sustained' needs at least 2 tau_read = {2 * tau:g} steps to forget the class "
+            f"before, got {steps}"
+        )
 
 
 def build(values, data, seed):
@@ -151,12 +172,12 @@ def _network(values, data, seed, learns):
 
 def equation_5(h, s, S, mu):
     """Return what equation 5 asks of o: 1 or -mu within the margin, else 0."""
-    return np.where(s > 0, (h <= S) * 1.0, -mu * (h >= -S))
+    return np.where(s > 0, (h < S) * 1.0, -mu * (h > -S))
 
 
 def agrees(mean, wanted, s, mu):
-    """Say whether a mean activity is nearer to what is wanted than half of what constant activity has, 1 or mu."""
-    return np.abs(mean - wanted) < 0.5 * np.where(s > 0, 1.0, mu)
+    """Say whether a mean activity is nearer to what is wanted than a tenth of what constant activity has, 1 or mu."""
+    return np.abs(mean - wanted) < TOLERANCE * np.where(s > 0, 1.0, mu)
 
 
 class Agreement(brian2.core.base.BrianObject):

@@ -42,16 +42,17 @@ def filters(run):
     """Filters of untied synapses at four places of the image, side by side: alike, though each learned by itself."""
     for condition in run.record["conditions"]:
         try:
-            found, _ = run.of_condition("traces.npz", condition)["measures/filters"]
+            traces = run.of_condition("traces.npz", condition)
+            found, _ = traces["measures/filters"]
             break
         except (ParameterError, KeyError):
             continue
     else:
         raise NothingToDrawError(f"{run.folder}: no condition of this run has untied convolutions")
+    alike = [values for name, (values, _) in traces.items() if name.startswith("measures/similarity_")][0][-1][0]
     last = found[-1][0]  # of the first replica: (places, height, width, below, channels)
-    figure = new_figure(
-        run, 6.0, 4.4, f"Filters of the first untied layer at four places of the image ({in_words(condition)})"
-    )
+    told = f"Filters of the first untied layer at four places of the image ({in_words(condition)})"
+    figure = new_figure(run, 6.0, 4.6, f"{told}\nmean cosine between two places, over all channels: {alike:.4f}")
     axes = figure.subplots(last.shape[-1], len(last), squeeze=False)
     for channel, row in enumerate(axes):
         limit = np.abs(last[..., channel]).max() or 1

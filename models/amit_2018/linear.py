@@ -16,7 +16,7 @@ Symbols     x inputs, h_1, h_2 hidden activity, y output, e error, d_2, d_1 what
             section 3.2, those of its section 3.3.
 Departures  The paper prints neither step nor scales: see the parameters' sources. T = W_1 W_2 W_3 is divided by its
             largest singular value ('without loss of generality lambda_T <= 1').
-            Fig. 4 shows gradient descent too, which cannot leave weights that are all zero: it is that of Fig. 3.
+            Fig. 4 shows gradient descent too, which cannot leave weights that are all zero: it is drawn with Fig. 3.
 Expect      after 5000 steps, means over 3 replicas, normalised squared errors: gradient and urfb below 1e-15, frfb 1e-9
             to 1e-4; from zero: the larger epsilon, the smaller, in every replica at every test until rounding is
             reached. The final weights of urfb and gradient, from the same start, differ by more than half of their

@@ -441,7 +441,7 @@ def test_conditions_learn_alike_but_for_the_activity_as_it_is(small_digits):
     np.testing.assert_allclose(results["map_timed"][-1].test_error, wanted, atol=0.02)
     np.testing.assert_allclose(results["map_sustained"][-1].test_error, wanted, atol=0.05)
     agreement = {name: [epoch.measures["agreement"].mean() for epoch in found[1:]] for name, found in results.items()}
-    assert min(agreement["map_timed"]) > 0.9999 and min(agreement["map_sustained"]) > 0.99
+    assert min(agreement["map_timed"]) > 0.9999 and min(agreement["map_sustained"]) > 0.95
     assert agreement["map_as_it_is"][-1] < 0.6
 
 
