@@ -79,7 +79,10 @@ def test_costs_of_a_convolution_are_those_of_its_windows():
     """4 x 4 pixels, kernel 3 x 3, 2 channels out: 4 positions of 9 taps and 2 channels, 5 lanes, 2 replicas."""
     kind = Convolution((4, 4, 1), 3, 2)
     p = join("w += m_pre * m_post", sizes=(16, 8), weights=np.ones((3, 3, 1, 2)), connectivity=kind)
-    assert plan(p, "w * m_pre: ") == f"matrix product over lanes; {2 * 4 * 9 * 2 * 5 * 2 / 1000} kflop a step"
+    assert (
+        plan(p, "w * m_pre: ")
+        == f"matrix products over the windows of image after image; {2 * 4 * 9 * 2 * 5 * 2 / 1000} kflop a step"
+    )
     assert f"{4 * 9 * 2 * 2} synapses" in p.explain()
 
 
