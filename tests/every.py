@@ -26,7 +26,7 @@ SMALL = {
         "hidden": "20,15", "output": "10", "copies": "1", "lanes": "10", "steps": "4", "epochs": "2",
     },
     "lillicrap_2016.phases": FUNCTION | {"hidden": "30", "lanes": "5", "phases": "1,1,1", "epochs": "3"},
-    "amit_2018.mlp": {"lanes": "5", "epochs": "2"},
+    "amit_2018.mlp": {"lanes": "5", "epochs": "2", "density": "1"},
     "amit_2018.simpnet": {"lanes": "10", "epochs": "2"},
     "amit_2018.deepernet": {"lanes": "10", "epochs": "1", "loss": "hinge", "density": "1"},
     "amit_2018.deepernet_s": {"lanes": "10", "epochs": "2", "algorithm": "updated_feedback"},

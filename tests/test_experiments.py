@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from every import EVERY
 
-from neurosim.plots import draw
 from neurosim.runs import FILES
 
 every_experiment = pytest.mark.parametrize("name", EVERY)
@@ -52,14 +51,6 @@ def test_summary_has_every_condition_and_split_in_the_last_epoch(small, small_ru
             errors = of(metrics, experiment.metric, condition, split, metrics["epoch"].max())
             assert splits[split][experiment.metric] == errors.tolist() and splits[split]["n"] == len(errors)
             assert splits[split]["mean"] == pytest.approx(errors.mean())
-
-
-@every_experiment
-def test_every_figure_of_an_experiment_is_drawn(small, small_run, name):
-    experiment, *_ = small(name)
-    paths = draw(small_run(name), experiment.figures)
-    assert [path.stem for path in paths] == list(experiment.figure_names)
-    assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in paths)
 
 
 RATES = [f"lillicrap_2016.{name}" for name in ("linear", "mnist", "deep", "phases")]

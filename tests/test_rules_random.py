@@ -67,7 +67,7 @@ def delivering(draw):
     )
 
 
-@settings(RANDOM, max_examples=140)
+@settings(RANDOM, max_examples=80)
 @given(learning())
 def test_random_rules_and_transmits_equal_the_interpreter(case):
     expected, largest = interpret(case)
@@ -75,7 +75,7 @@ def test_random_rules_and_transmits_equal_the_interpreter(case):
     compare(case, expected)
 
 
-@settings(RANDOM, max_examples=60)
+@settings(RANDOM, max_examples=40)
 @given(learning(plain=True))
 def test_random_sums_of_products_equal_the_interpreter(case):
     """What becomes outer products, rows of spikes and one factor for all weights."""
