@@ -144,8 +144,8 @@ class _Windows(_List):
             "starts": np.searchsorted(position, np.arange(len(windows) + 1)).astype(np.int64),
             "pixels": (windows[position, tap, 0] // channels).astype(np.int64),
             "channels": channels,
+            "backwards": backwards,
         }
-        self.backwards = backwards
 
 
 class _Pairs(Layout):

@@ -64,6 +64,11 @@ class Uniform:
         return get_dimensions(self.half_width)
 
 
+def glorot(n_in, n_out, gain=1.0):
+    """Return the uniform distribution of Glorot and Bengio (2010) for so many inputs and outputs, ``gain`` as wide."""
+    return Uniform(gain * np.sqrt(6 / (n_in + n_out)))
+
+
 class Projection(brian2.core.base.BrianObject):
     """All synapses from one population to another.
 

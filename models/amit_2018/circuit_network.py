@@ -8,7 +8,7 @@ from neurosim import neurons
 from neurosim.errors import ParameterError
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
+from neurosim.projection import Projection, glorot
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
 from neurosim_models.amit_2018 import circuit_cells as cells
@@ -134,7 +134,7 @@ def _network(values, data, seed, learns):
         constants = {"eta": values["eta"], "open_steps": steps["learning"]}
         learning = dict(rule=rule, namespace=constants) if learns else {}
         seeded = np.random.SeedSequence(seed, spawn_key=(key,))
-        return dict(transmit=text, weights=Uniform(np.sqrt(6 / sum(sizes))), seed=seeded, **learning)
+        return dict(transmit=text, weights=glorot(*sizes), seed=seeded, **learning)
 
     below, above = (inputs, values["hidden"]), (values["hidden"], classes)
     plastic = {
@@ -194,8 +194,9 @@ class Agreement(brian2.core.base.BrianObject):
 
     Notes
     -----
-    A pair of a presentation and a class agrees if the mean of ``d`` lies within half of 1 (of mu, for classes not
-    shown) of equation 5's value for the field at the start of that phase. Fields within [-M, M] make the valid region.
+    A pair of a presentation and a class agrees if the mean of ``d`` lies within a tenth of 1 (of mu, for classes
+    not shown) of equation 5's value for the field at the start of that phase. Fields within [-M, M] make the valid
+    region.
     """
 
     add_to_magic_network = True

@@ -24,7 +24,7 @@ from neurosim.errors import ParameterError
 from neurosim.experiment import Parameter
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
+from neurosim.projection import Projection, Uniform, glorot
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
 
@@ -189,7 +189,7 @@ class _Layers:
         self.clock = Clock(values["dt"])
         self.shape = dict(replicas=values["replicas"], lanes=values["lanes"], clock=self.clock)
         self.shown = Presentation(self.clock.dt, clock=self.clock)
-        self.plastic, self.feedback, self.others, self.angles = {}, {}, [], {}
+        self.plastic, self.others, self.angles = {}, [], {}
         self.counts, self.twins = {}, []
         self.top = len(architecture) + 1
         self.x = self._population("x", int(np.prod(data.image_shape)), neurons.INPUT, 0)
@@ -222,17 +222,18 @@ class _Layers:
             neuron, constants["gain"] = neurons.saturated(sloped, drops), self.values["gain"]
         else:
             neuron = neurons.relay(drops)
+        window, fans = None, None
         if kind == "Full":
-            n, image = layer.n, None
+            image, fans = None, (below.n, layer.n)
         elif image is None:
             raise ParameterError(f"architecture: {kind} needs an image below it")
         elif kind == "Conv":
             window = Convolution(image, layer.kernel, layer.channels, padding="same", density=self.values["density"])
-            image = window.output
+            image, fans = window.output, tuple(layer.kernel**2 * n for n in (image[2], layer.channels))
         elif kind == "Pool":
             window = Pooling(image, layer.size, layer.stride, reduce="max", padding="same")
             image = window.output
-        n = layer.n if kind == "Full" else int(np.prod(image))
+        n = layer.n if image is None else int(np.prod(image))
         here = self._population(name, n, neuron, place, **constants)
         self.populations.append(here)
         self.images.append(image)
@@ -241,10 +242,6 @@ class _Layers:
         elif kind == "Pool":
             self._pool(below, here, window, name)
         else:
-            if kind == "Full":
-                window, fans = None, (below.n, layer.n)
-            else:
-                fans = layer.kernel**2 * window.image[2], layer.kernel**2 * layer.channels
             self._connect(below, here, window, fans, self.values["density"])
 
     def _back(self, here):
@@ -275,9 +272,7 @@ class _Layers:
     def _connect(self, below, here, window, fans, density):
         """Make W into a layer and R back from it."""
         values = self.values
-        width = Uniform(values["scale"] * np.sqrt(6 / sum(fans)))
-        constants = {"eta": values["eta"]}
-        start = dict(weights=width, namespace=constants)
+        start = dict(weights=glorot(*fans, values["scale"]), namespace={"eta": values["eta"]})
         kind = window or (Random(density) if density < 1 else Dense())
         learns = {"rule": HEBBIAN} if self.learns else {}
         w = self._add_plastic(f"W_{here.name}", below, here, FORWARD, (here.place, 0), kind, start | learns)

@@ -34,7 +34,7 @@ from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim.neurons import NeuronType
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
+from neurosim.projection import Projection, glorot
 from neurosim.recording import Guard, SquaredError
 from neurosim.tasks import FunctionTask
 from neurosim.training import Circuit
@@ -88,11 +88,6 @@ PARAMETERS = (
     Parameter("iterations", 100, "ours: a test after each", "steps an epoch", "steps", low=1),
     Parameter("dt", 1 * ms, "ours: the paper counts iterations", "time step", above=0),
 )  # fmt: skip
-
-
-def glorot(n_pre, n_post, gain=1.0):
-    """Return the uniform distribution of Glorot and Bengio (2010), its width multiplied by a gain."""
-    return Uniform(gain * np.sqrt(6 / (n_pre + n_post)))
 
 
 def task(values, seed):

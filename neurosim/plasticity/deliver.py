@@ -42,8 +42,9 @@ class Inbox:
     def enter(self, sender, place):
         """A run starts: this sender will deliver in every step, at this place in the sweep."""
         network = sender.projection._network  # a run that broke off has left senders behind that may be off by now
-        known = {each: at for each, at in self.senders.items() if each.projection.active}
-        self.senders = {each: at for each, at in known.items() if each.projection._network == network}
+        for each in list(self.senders):
+            if not each.projection.active or each.projection._network != network:
+                del self.senders[each]
         self.senders[sender] = place
         self._arrange()
 
@@ -397,7 +398,7 @@ class _PassOver(Part):
         self.masked, form = layout.mask is not None, "list" if layout.form == LIST else "rows"
         self.windows = {}
         if hasattr(layout, "windows") and not self.arguments.used and not self.gated:
-            form, self.windows = "windows", layout.windows | {"backwards": layout.backwards}
+            form, self.windows = "windows", layout.windows
         text, names, self.names = transmit_kernel(self.arguments, value, form, self.masked, gate, self.largest)
         functions = user_functions(projection.scope, text)
         self.kernel = compile_kernel(text, names, functions)

@@ -382,7 +382,7 @@ def transmit_kernel(arguments, expr, form, masked, gate=None, largest=False):
 
 def _windows_kernel(met, value, largest):
     """As transmit_kernel, for windows of an image without weights: the channels of a pixel side by side."""
-    names = ["n_pre", "lanes", "starts", "pixels", "channels", "backwards"]
+    names = ["starts", "pixels", "channels", "backwards"]
     names += [name for kind in ("a", "h", "c") for name in met[kind].values()] + ["out"]
     lines = [f"def serial(first, last, {', '.join(names)}):", "    one = out.dtype.type(1)"]
     lines += ["    for rb in range(first, last):", "        for p in range(starts.size - 1):"]
