@@ -27,6 +27,8 @@ bench: $(VENV)/developer
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/replicas.py
 	$(BIN)/python benchmarks/convolutions.py
+	$(BIN)/python benchmarks/settling.py
+	$(BIN)/python benchmarks/competing_units.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -19,6 +19,10 @@ class DivergedError(NeurosimError, ArithmeticError):
     """A state variable is not finite."""
 
 
+class NotSettledError(DivergedError):
+    """A network still moves where it should have come to rest."""
+
+
 class DataError(NeurosimError, ValueError):
     """A data set is missing, incomplete or not what it should be."""
 

@@ -60,7 +60,8 @@ class Parameter:
         if isinstance(self.value, Quantity):
             return self.check(self._read_quantity(text))
         if isinstance(self.value, tuple):
-            return self.check(tuple(self._read_number(part, int) for part in text.split(",")))
+            kind = float if any(isinstance(each, float) for each in self.value) else int
+            return self.check(tuple(self._read_number(part, kind) for part in text.split(",")))
         if isinstance(self.value, str):
             return self.check(text)
         return self.check(self._read_number(text, type(self.value)))
@@ -82,7 +83,7 @@ class Parameter:
             pass
         words = {int: "a whole number", float: "a number"}[kind]
         if isinstance(self.value, tuple):
-            words = "whole numbers with commas between them, as " + ",".join(map(str, self.value))
+            words = f"{words.removeprefix('a ')}s with commas between them, as " + ",".join(map(str, self.value))
         raise ParameterError(f"{self.name}: {words} is needed, got {text!r}")
 
     def _read_quantity(self, text):

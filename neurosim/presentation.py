@@ -14,6 +14,8 @@ from brian2.units.fundamentalunits import (
 
 from neurosim.errors import ParameterError
 
+LAST = 1000  # order of what comes last at the end of a time step
+
 
 @dataclass(frozen=True)
 class PhaseEnd:
@@ -49,6 +51,12 @@ class Presentation(brian2.core.base.BrianObject):
         The time step within it, counted from 0.
     phase : str
         The phase that is going on.
+    left : int
+        How many time steps of that phase are left after this one.
+    ends : str or None
+        The phase that this time step is the last of.
+    last_step : bool
+        Whether this time step is the last of its presentation.
 
     Raises
     ------
@@ -77,16 +85,39 @@ class Presentation(brian2.core.base.BrianObject):
             phases = {"presentation": phases}
         dt = self.clock.dt
         self.phases = {phase: _steps(time, dt, f"Presentation.phases[{phase!r}]") for phase, time in phases.items()}
-        self.steps = sum(self.phases.values())
-        if not self.steps:
+        if not self.phases:
             raise ParameterError("Presentation.phases: at least one phase is needed")
-        self._ends = np.cumsum(list(self.phases.values()))
-        self._clamps, self._gates, self._kept, self._phased = [], [], [], []
-        keeping = brian2.core.base.BrianObject(clock=self.clock, when="synapses", order=-1, name=f"{self.name}_keep")
-        keeping.add_to_magic_network, keeping.run = True, self._keep
-        self.contained_objects.append(keeping)
+        self._clamps, self._gates, self._kept, self._phased, self._recalled, self._draws = [], [], [], [], [], []
+        self._part("keep", "synapses", -1, self._keep)
+        self._part("finish", "end", LAST, self._finish)
         self.examples = np.zeros((0, 1, 1), int)
-        self.index, self.step, self._next = 0, 0, 0
+        self._next, self._begun, self._hastened = 0, 0, False
+        self.use()
+
+    def _part(self, name, when, order, run):
+        part = brian2.core.base.BrianObject(clock=self.clock, when=when, order=order, name=f"{self.name}_{name}")
+        part.add_to_magic_network, part.run = True, run
+        self.contained_objects.append(part)
+
+    def use(self, *phases):
+        """Show only these phases from now on, in their usual order; all of them if none is named.
+
+        For tests without a nudge, for example. It takes effect with the next ``show``.
+        """
+        for phase in phases:
+            self._check_phase(phase, "use")
+        used = {phase: steps for phase, steps in self.phases.items() if phase in phases or not phases}
+        self.steps = sum(used.values())
+        self._phase_at = [phase for phase, steps in used.items() for _ in range(steps)]
+        self._left_at = [left for steps in used.values() for left in range(steps)[::-1]]
+        self._ends_at = [None if left else phase for phase, left in zip(self._phase_at, self._left_at, strict=True)]
+        self._at(0, 0)
+
+    def _at(self, index, step):
+        """Be in this step of this presentation."""
+        self.index, self.step = index, step
+        self.phase, self.left, self.ends = self._phase_at[step], self._left_at[step], self._ends_at[step]
+        self.last_step = step == self.steps - 1
 
     def clamp(self, population, variable, values, rows=None):
         """Set a population's variable at the start of every presentation.
@@ -176,6 +207,50 @@ class Presentation(brian2.core.base.BrianObject):
         population.view(variable)
         self._phased.append((population, variable, dict(values)))
 
+    def recall(self, population, variable, source, phase):
+        """Copy ``source`` into ``variable`` of the same population at the start of a phase, as from what was kept.
+
+        Parameters
+        ----------
+        population : Population
+            Whose variables these are.
+        variable, source : str
+            What is set, and where from.
+        phase : str
+            At the start of which phase.
+        """
+        self._check_phase(phase, "recall")
+        self._check_clock(population, "recall")
+        population.view(variable), population.view(source)
+        self._recalled.append((population, variable, source, phase))
+
+    def draw(self, recipients, values, seed):
+        """Set a variable to one of some values, drawn for each replica at the start of every presentation.
+
+        Parameters
+        ----------
+        recipients : list of (Population, str)
+            Populations and variables that are set to the value drawn, in all lanes.
+        values : list of float, in base units
+            Which, each as likely as the others.
+        seed : int
+            Decides the draws, with the number of presentations since the network was made.
+        """
+        values = np.asarray(values, float)
+        if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+            raise ParameterError(f"Presentation.draw: some finite values are needed, got {values}")
+        for population, variable in recipients:
+            self._check_clock(population, "draw")
+            population.view(variable)
+        self._draws.append((tuple(recipients), values, int(seed)))
+
+    def hasten(self):
+        """Make the next time step the last of the phase that is going on; return how many steps that saves."""
+        saved = max(0, self.left - 1)
+        self._next += saved
+        self._hastened |= saved > 0
+        return saved
+
     def _check_phase(self, phase, method):
         if phase not in self.phases:
             raise ParameterError(f"Presentation.{method}: no phase '{phase}'; there are {', '.join(self.phases)}")
@@ -211,56 +286,60 @@ class Presentation(brian2.core.base.BrianObject):
                     f"Presentation.show: examples must lie in 0..{count - 1} ({population.name}.{variable} has "
                     f"{count}), got {order.min()}..{order.max()}"
                 )
-        self.examples, self._next = order, 0
+        self.examples, self._next, self._hastened = order, 0, False
 
     @property
     def remaining(self):
-        """The time that the presentations not yet over take."""
+        """The time that the presentations not yet over take, if no phase ends early."""
         return (len(self.examples) * self.steps - self._next) * self.clock.dt
-
-    @property
-    def phase(self):
-        """The phase that is going on."""
-        return list(self.phases)[np.searchsorted(self._ends, self.step, side="right")]
-
-    @property
-    def ends(self):
-        """The phase that this time step is the last of, or None."""
-        return self.phase if self.step + 1 in self._ends else None
-
-    @property
-    def last_step(self):
-        """Whether this time step is the last of its presentation."""
-        return self.step == self.steps - 1
 
     def run(self):
         """Start a time step: set variables where a presentation starts, open and close rules where a phase does."""
-        self.index, self.step = divmod(self._next, self.steps)
-        if self.index >= len(self.examples):
+        index, step = divmod(self._next, self.steps)
+        if index >= len(self.examples):
             raise ParameterError(f"Presentation: all {len(self.examples)} presentations are over; call show() for more")
+        begins = step == 0 or self._ends_at[step - 1] is not None
+        self._at(index, step)
         self._next += 1
-        if self.step == 0:
-            chosen = self.examples[self.index]
-            for population, variable, values, rows in self._clamps:
-                population.view(variable)[...] = values[chosen if rows is None else rows[chosen]]
-        if self._phased and (self.step == 0 or self.step in self._ends):
+        if step == 0:
+            self._begin()
+        if begins:
             for population, variable, values in self._phased:
                 if self.phase in values:
                     population.view(variable)[...] = values[self.phase]
+            for population, variable, source, phase in self._recalled:
+                if self.phase == phase:
+                    population.view(variable)[...] = population.view(source)
         for projection, phases in self._gates:
             projection.open = self.phase in phases
 
+    def _begin(self):
+        chosen = self.examples[self.index]
+        for population, variable, values, rows in self._clamps:
+            population.view(variable)[...] = values[chosen if rows is None else rows[chosen]]
+        for recipients, values, seed in self._draws:
+            generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(self._begun,)))
+            drawn = generator.choice(values, (recipients[0][0].replicas, 1, 1))
+            for population, variable in recipients:
+                population.view(variable)[...] = drawn
+        self._begun += 1
+
+    def _finish(self):
+        """Where phases have ended early, the presentations are over before the time of the run is."""
+        if self._hastened and self._next >= len(self.examples) * self.steps:
+            brian2.stop()
+
     # brian2's Network.store and Network.restore
     def _full_state(self):
-        return {"examples": self.examples.copy(), "next": self._next}
+        return {"examples": self.examples.copy(), "next": self._next, "begun": self._begun}
 
     def _restore_from_full_state(self, state):
-        self.examples, self._next = state["examples"].copy(), state["next"]
+        self.examples, self._next, self._begun = state["examples"].copy(), state["next"], state["begun"]
 
     # checkpoints
     def state(self):
-        """Return how many time steps are over, as an array by name."""
-        return {"next": np.array(self._next)}
+        """Return how many time steps are over, and how many presentations began so far, as arrays by name."""
+        return {"next": np.array(self._next), "begun": np.array(self._begun)}
 
     def set_state(self, arrays):
         """Set what :meth:`state` gave after :meth:`show` has set the same examples; without any, start anew."""
@@ -269,8 +348,8 @@ class Presentation(brian2.core.base.BrianObject):
             raise ParameterError(
                 f"Presentation: {len(self.examples)} presentations of {self.steps} steps cannot go on from step {steps}"
             )
-        self._next = steps
-        self.index, self.step = divmod(max(0, steps - 1), self.steps)
+        self._next, self._begun = steps, int(arrays["begun"])
+        self._at(*divmod(max(0, steps - 1), self.steps))
 
 
 def _steps(time, dt, where):

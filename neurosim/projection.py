@@ -20,6 +20,7 @@ from neurosim.errors import EquationError, ParameterError
 from neurosim.limits import check_fits
 from neurosim.plasticity.custom import CustomLearning, Kernel
 from neurosim.plasticity.deliver import Transmission
+from neurosim.plasticity.largest import LargestChange
 from neurosim.plasticity.learn import Learning
 from neurosim.plasticity.library import Rule
 from neurosim.plasticity.parse import (
@@ -64,6 +65,26 @@ class Uniform:
         return get_dimensions(self.half_width)
 
 
+@dataclass(frozen=True)
+class Normal:
+    """Initial weights drawn independently from the normal distribution of mean 0 and this deviation, with its unit."""
+
+    deviation: float | Quantity
+
+    def draw(self, shape, generator):
+        """Return an array of that shape in base units."""
+        number = np.ndim(self.deviation) == 0 and isinstance(self.deviation, (int, float, np.number, Quantity))
+        deviation = float(self.deviation) if number and np.isrealobj(self.deviation) else np.nan
+        if not 0 <= deviation < np.inf:
+            raise ParameterError(f"Normal: weights need a finite deviation of at least 0, got {self.deviation}")
+        return deviation * generator.standard_normal(shape)
+
+    @property
+    def dimension(self):
+        """Dimension of the weights."""
+        return get_dimensions(self.deviation)
+
+
 def glorot(n_in, n_out, gain=1.0):
     """Return the uniform distribution of Glorot and Bengio (2010) for so many inputs and outputs, ``gain`` as wide."""
     return Uniform(gain * np.sqrt(6 / (n_in + n_out)))
@@ -89,7 +110,7 @@ class Projection(brian2.core.base.BrianObject):
         ``dw/dt = ...`` (in every step, forward Euler), ``w += ...`` (also ``-=``, ``*=``, ``/=``, ``=``), variables of
         the synapse with a unit (``trace : 1``, ``dtrace/dt = -trace / tau : 1``) and named subexpressions
         (``hebb = s_pre * s_post : 1``). Without a rule the weights stay as they are.
-    weights : Uniform or array_like or Quantity
+    weights : Uniform or Normal or array_like or Quantity
         Initial weights: a distribution, or an array of the connectivity's shape, for all replicas or with one entry
         a replica: (n_pre, n_post) for a matrix.
     seed : int or numpy.random.SeedSequence, optional
@@ -116,6 +137,9 @@ class Projection(brian2.core.base.BrianObject):
     learns_first : bool
         Carry out the lines of every step right before the projection delivers, so that it delivers along the new
         weights, and not after the sweep.
+    largest_change : float or Quantity, optional
+        All changes of a step, summed over lanes, are scaled by one number a replica so that the largest of them has
+        this size, in the unit of the weights. That number depends on all synapses: not local.
 
     Attributes
     ----------
@@ -123,6 +147,8 @@ class Projection(brian2.core.base.BrianObject):
         False freezes the weights.
     open : bool
         Whether the phase that is going on lets the projection learn; a Presentation sets it.
+    largest_change : float or None
+        As given, in base units; it may be set at any time, as a learning rate.
     storage : dict of str to str
         Where each variable of the synapse is kept: "shared" by the lanes, as the weights are; "common", one copy as
         all lanes have the same; "summed", the sum over lanes, where only that matters; or "lanes", one a lane.
@@ -159,6 +185,7 @@ class Projection(brian2.core.base.BrianObject):
     def __init__(
         self, source, target, transmit, rule=None, weights=None, seed=None, namespace=None, name="projection*", *,
         when=STEP, connectivity=None, bounds=None, dale=None, signals=None, order=None, learns_first=False,
+        largest_change=None,
     ):  # fmt: skip
         for word, population in (("source", source), ("target", target)):
             if not isinstance(population, Population):
@@ -234,6 +261,7 @@ class Projection(brian2.core.base.BrianObject):
         self._delivery.run = self._deliver
         self.contained_objects.append(self._delivery)
         self.learning, self._plasticity = None, None
+        self.scales = largest_change is not None
         if rule is not None:
             custom = isinstance(rule, Kernel)
             self.learning = (
@@ -250,6 +278,34 @@ class Projection(brian2.core.base.BrianObject):
             self.contained_objects.append(self._plasticity)
         elif learns_first:
             raise ParameterError(f"{here}.learns_first: there is no rule to carry out first")
+        self._scaled, self._largest = None, None
+        self.largest_change = largest_change
+
+    @property
+    def largest_change(self):
+        """Size of the largest change of a weight in a step, in base units; None for changes as the rule has them."""
+        return self._largest
+
+    @largest_change.setter
+    def largest_change(self, size):
+        here = f"{self.name}.largest_change"
+        if size is None:
+            self._largest = None
+            return
+        if self.learning is None:
+            raise ParameterError(f"{here}: there is no rule whose changes could be scaled")
+        if isinstance(size, bool) or np.ndim(size) or not isinstance(size, (int, float, np.number, Quantity)):
+            raise ParameterError(f"{here}: a number is needed, got {size!r}")
+        if get_dimensions(size) is not self.scope.synapse[WEIGHT]:
+            raise ParameterError(
+                f"{here}: the weights have the unit {self.unit}, {size} has "
+                f"{get_unit_for_display(get_dimensions(size))}"
+            )
+        if not (np.isrealobj(size) and 0 <= float(size) < np.inf):
+            raise ParameterError(f"{here}: a finite number of at least 0 is needed, got {size!r}")
+        self._largest = float(size)
+        if self._scaled is None:
+            self._scaled = LargestChange(self)
 
     @staticmethod
     def _check_learns_first(learned, here):
@@ -586,7 +642,9 @@ class Projection(brian2.core.base.BrianObject):
             transmission()
 
     def _learn(self):
-        if self.plastic and self.open and self.learning():
+        if not (self.plastic and self.open):
+            return
+        if self.learning() if self._largest is None else self._scaled(self.learning):
             self._version += 1
 
     def _learn_first(self):
@@ -614,6 +672,11 @@ class Projection(brian2.core.base.BrianObject):
         if self.learning is not None:
             lines += ["  rule"] + [f"    {line}" for line in _shown(self.rule)]
             lines += [f"      {line}" for line in self.learning.explain()]
+        if self.largest_change is not None:
+            lines += [
+                f"      all changes of a step by one number a replica, so that the largest is {self.largest_change:g}: "
+                "NOT LOCAL"
+            ]
         return "\n".join(lines)
 
     def before_run(self, run_namespace=None):

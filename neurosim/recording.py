@@ -24,6 +24,8 @@ class Guard(_AtEnd):
     ----------
     watched : list of (Population, str)
         Populations and variables, as those that projections deliver to.
+    presentation : Presentation, optional
+        Look only in the last time step of each of its presentations; in every time step if it is left out.
 
     Raises
     ------
@@ -31,18 +33,20 @@ class Guard(_AtEnd):
         In the time step in which a value is not finite: names variable, neuron, replica, lane and time.
     """
 
-    def __init__(self, watched, name="guard*"):
+    def __init__(self, watched, presentation=None, name="guard*"):
         if not watched:
             raise ParameterError("Guard: at least one (population, variable) is needed")
         super().__init__(watched[0][0].clock, order=0, name=name)
-        self.watched = list(watched)
+        self.watched, self.presentation = list(watched), presentation
 
     @classmethod
-    def of(cls, projections):
+    def of(cls, projections, presentation=None):
         """Watch every variable that one of these projections delivers to."""
-        return cls(list(dict.fromkeys((p.target, p.transmission.variable) for p in projections)))
+        return cls(list(dict.fromkeys((p.target, p.transmission.variable) for p in projections)), presentation)
 
     def run(self):
+        if self.presentation is not None and not self.presentation.last_step:
+            return
         for population, variable in self.watched:
             values = population.view(variable)
             if not np.isfinite(values).all():
@@ -77,6 +81,8 @@ class Readout(_AtEnd):
         Number of classes, neighbouring groups of n / n_classes neurons.
     phase : str, optional
         The phase over whose time steps the sum is taken; the whole presentation if it is left out.
+    at_end : bool
+        Read only in the last time step of that phase, or of the presentation, as where a network settles.
 
     Attributes
     ----------
@@ -86,7 +92,7 @@ class Readout(_AtEnd):
 
     metric = "error"
 
-    def __init__(self, presentation, population, variable, n_classes, phase=None, name="readout*"):
+    def __init__(self, presentation, population, variable, n_classes, phase=None, at_end=False, name="readout*"):
         super().__init__(population.clock, order=1, name=name)
         if population.n % n_classes:
             raise ParameterError(
@@ -97,6 +103,7 @@ class Readout(_AtEnd):
         self.presentation, self.population, self.variable, self.n_classes, self.phase = (
             presentation, population, variable, n_classes, phase,
         )  # fmt: skip
+        self.at_end = at_end
         self._sum = np.zeros((*population.shape[:2], n_classes))
         self.expect(np.zeros(0, int))
 
@@ -109,14 +116,16 @@ class Readout(_AtEnd):
         self._sum[...] = 0
 
     def run(self):
-        if self.phase is None or self.presentation.phase == self.phase:
+        shown = self.presentation
+        last = shown.ends is not None if self.phase else shown.last_step
+        if (self.phase is None or shown.phase == self.phase) and (last or not self.at_end):
             groups = self.population.view(self.variable).reshape(*self._sum.shape, -1)
             self._sum += groups.sum(axis=-1)
-        if not self.presentation.last_step:
+        if not shown.last_step:
             return
         replicas, lanes, _ = self._sum.shape
         guess = self._sum.argmax(axis=-1)
-        right = self.labels[np.broadcast_to(self.presentation.examples[self.presentation.index], guess.shape)]
+        right = self.labels[np.broadcast_to(shown.examples[shown.index], guess.shape)]
         counts = self._past + np.arange(lanes) < self.counted
         replica = np.broadcast_to(np.arange(replicas)[:, None], guess.shape)
         np.add.at(self.confusion, (replica[:, counts], right[:, counts], guess[:, counts]), 1)

@@ -457,7 +457,7 @@ def _finding(found, p, a, b, claim=None):
 def _provenance(run):
     record, times = run.record, run.record["times"]
     data, versions = record["data"], dict(record["versions"])
-    git = versions.pop("git", "not from a clone")
+    git, hours = versions.pop("git", "not from a clone"), times["wall_s"] / 3600
     epochs = sum(np.sum(run.curves[key][0] > 0) for key in {c: (c, s) for c, s in run.curves}.values())
     cost = f"{times['wall_s'] / epochs:.3g} s, all replicas together" if epochs else "no epoch yet"
     changed = ", ".join(_with_unit(name, entry) for name, entry in _changed(run).items())
@@ -477,7 +477,7 @@ def _provenance(run):
         "host": _host(record.get("host") or {}),
         "started": str(times.get("started")),
         **({"taken up again": f"{len(record['resumed'])} times"} if record.get("resumed") else {}),
-        "wall time": f"{times['wall_s']:.1f} s",
+        "wall time": f"{times['wall_s']:.1f} s" + (f" ({hours:.2g} hours)" if hours >= 0.1 else ""),
         "wall time an epoch": cost,
     }
     figures = sorted((run.folder / "figures").glob("*.png"))

@@ -12,9 +12,11 @@ import numpy as np
 from brian2 import second
 
 from neurosim.errors import DivergedError, ParameterError
+from neurosim.plasticity.blas import held
 from neurosim.presentation import Presentation
 from neurosim.projection import Projection
 from neurosim.recording import Alignment, ModulatorAngle, Progress, Readout, SquaredError, Window
+from neurosim.settling import Settling
 from neurosim.tasks import FunctionTask
 
 
@@ -42,6 +44,10 @@ class Circuit:
         What is computed from weights after every epoch: ``measure()`` gives an array (replicas, ...), with its unit.
     schedule : callable (epoch) -> None, optional
         Sets ``plastic`` of some projections for an epoch.
+    settling : Settling, optional
+        Counts, while the network trains, how long it takes to settle.
+    test_phases : tuple of str
+        The phases of a presentation that tests show; all if there are none.
     tester : Circuit, optional
         A copy in which tests are run, with more lanes for example; it gets the weights first. For networks without a
         memory: where the state goes on from training to test, leave it out.
@@ -57,6 +63,8 @@ class Circuit:
     alignment: Alignment | ModulatorAngle | None = None
     measures: dict = field(default_factory=dict)
     schedule: Callable | None = None
+    settling: Settling | None = None
+    test_phases: tuple = ()
     tester: "Circuit | None" = None
     _frozen: list = field(default_factory=list, init=False, repr=False)
 
@@ -80,8 +88,13 @@ class Circuit:
             self._frozen += [projection for projection in self.projections.values() if projection.plastic]
             for projection in self._frozen:
                 projection.plastic = False
-        for recorder in [*self.windows.values(), *([self.alignment] if self.alignment else [])]:
-            recorder.is_open = on
+        for recorder in (*self.windows.values(), self.alignment, self.settling):
+            if recorder is not None:
+                recorder.is_open = on
+        if self.test_phases:
+            self.presentation.use(*(() if on else self.test_phases))
+        if self.settling and on:
+            self.settling.begin()
 
     def take_weights(self, other):
         """Copy the weights of another circuit's projections of the same names."""
@@ -330,7 +343,7 @@ def _prepare(circuit, inputs, targets, order, counted=None):
 
 
 def _run(circuit):
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, the guard reports
+    with np.errstate(over="ignore", invalid="ignore"), held():  # what is not finite, the guard reports
         circuit.network.run(circuit.presentation.remaining, namespace={})
 
 

@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import numpy as np
+from brian2 import second
 
 from neurosim import data
 from neurosim.data import DataSet
@@ -30,10 +31,22 @@ SMALL = {
     "amit_2018.simpnet": {"lanes": "10", "epochs": "2"},
     "amit_2018.deepernet": {"lanes": "10", "epochs": "1", "loss": "hinge", "density": "1"},
     "amit_2018.deepernet_s": {"lanes": "10", "epochs": "2", "algorithm": "updated_feedback"},
+    "krotov_2019.mnist": {"hidden": "10", "lanes": "10", "epochs": "4"},
+    "krotov_2019.power": {"hidden": "10", "lanes": "10", "epochs": "4"},
+    "krotov_2019.cifar": {"hidden": "10", "lanes": "10", "epochs": "4", "unsupervised": "0.5"},
     "amit_2018.circuit": {"hidden": "10", "lanes": "20", "epochs": "2"},
     "amit_2018.linear": {
         "inputs": "6", "hidden": "5,5", "outputs": "4", "lanes": "6", "iterations": "20", "epochs": "2",
     },
+    "krotov_2019.dynamics": {"hidden": "10", "lanes": "20", "hold": "60*ms", "dt": "1*ms", "epochs": "2"},
+    "krotov_2019.digits": {
+        "hidden": "20", "lanes": "20", "hold": "25*ms", "tau": "2*ms", "dt": "0.2*ms", "tau_L": "1*second",
+        "unsupervised": "0.5", "epochs": "4",
+    },
+    "scellier_2017.dynamics": {"hidden": "6", "lanes": "20", "free_steps": "8", "nudged_steps": "4", "epochs": "1"},
+    "scellier_2017.gradient": {"hidden": "6", "lanes": "20", "free_steps": "8", "nudged_steps": "4", "epochs": "1"},
+    "scellier_2017.spiking": {"hidden": "10", "lanes": "30", "beta": "1", "tau_r": "10*ms", "epochs": "1"},
+    "scellier_2017.symmetry": {"lanes": "20", "free_steps": "10", "epochs": "1"},
 }  # fmt: skip
 
 
@@ -43,6 +56,21 @@ COARSE = {
         "linear_study", {"STEPS": 100, "POINTS": 50, "SIZES": 3, "RANDOM": 4, "LADDER": np.array([0, 1.0])},
     ),
     "amit_2018.circuit": ("circuit_study", {"GRID": 4, "FIELDS": 16}),
+    "krotov_2019.dynamics": ("dynamics_study", {
+        "HIDDEN": 12, "PASSES": 1, "LANES": 20, "STRENGTHS": np.array([0, 0.9]), "FINE": np.array([0, 0.9]),
+        "ALONE_WINS": np.array([0.9, 1.2]), "GRID": 3, "SHOWN": 5, "LONG": 0.2 * second,
+    }),
+    "scellier_2017.dynamics": ("dynamics_study", {
+        "DEPTHS": {3: ((6, 6, 6), (0.4, 0.1, 0.05, 0.02), 1)}, "EXAMPLES": 60, "LANES": 2, "AMONG": 9, "MOST": 50,
+        "FREE": 10, "NUDGED": 5, "GAINS": (1.0,), "EPSILONS": (0.5,), "LADDER": (0.5,), "ALPHAS": (1e-3,),
+    }),
+    "scellier_2017.gradient": ("gradient_study", {
+        "DEPTHS": {2: ((6, 6), (0.4, 0.1, 0.02), 1)}, "EXAMPLES": 60, "BATCH": 2, "AMONG": 9, "MOST": 50,
+        "BETAS": np.array([1e-3, 1e-2]), "LADDER": (4,),
+    }),
+    "scellier_2017.spiking": (
+        "spiking_study", {"TIMES": (3,), "NUDGES": (0.1, 1.0), "COPIES": 2, "LONG": 1, "LONGEST": 10},
+    ),
 }  # fmt: skip
 
 

@@ -316,8 +316,8 @@ def test_presentation_cannot_go_on_beyond_what_is_shown():
     shown.show([[0], [0]])
     for steps in (-1, 5):
         with pytest.raises(ParameterError, match=f"2 presentations of 2 steps cannot go on from step {steps}"):
-            shown.set_state({"next": np.array(steps)})
-    shown.set_state({"next": np.array(3)})
+            shown.set_state({"next": np.array(steps), "begun": np.array(0)})
+    shown.set_state({"next": np.array(3), "begun": np.array(0)})
     assert (shown.index, shown.step) == (1, 0) and shown.remaining == 1 * ms
 
 

@@ -37,6 +37,7 @@ def parameter(value, **settings):
         (0.5 * ms, "5e-4 second", 0.5 * ms),
         (3 * Hz, "2 kHz", 2000 * Hz),
         (-70 * mV, "-65*mV", -65 * mV),
+        ((0.5, 1.0), "0.1,2", (0.1, 2.0)),
     ],
 )
 def test_text_of_every_kind_is_read(default, text, value):
@@ -64,6 +65,7 @@ def test_text_of_every_kind_is_read(default, text, value):
         (0.1, "1,2", ["a number", "'1,2'"]),
         ((3, 4), "10,x", ["whole numbers with commas", "3,4", "'x'"]),
         ((3, 4), "10,,20", ["whole numbers with commas", "3,4"]),
+        ((0.5, 1.0), "0.5,x", ["numbers with commas", "0.5,1", "'x'"]),
         ((3, 4), "", ["whole numbers with commas", "3,4"]),
         ((3, 4), "(10,20)", ["whole numbers with commas", "3,4"]),
         ((3, 4), "1.5,2", ["whole numbers with commas", "1.5"]),

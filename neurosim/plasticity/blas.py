@@ -34,6 +34,20 @@ def _libraries():
     return [library for library in found if "scipy" in library.filepath.lower()] or found
 
 
+_held = []  # what holds BLAS to one thread for the time of a run
+
+
+@contextlib.contextmanager
+def held():
+    """Keep BLAS to one thread for the time of a run, so that no product of it has to ask."""
+    with one_thread():
+        _held.append(True)
+        try:
+            yield
+        finally:
+            _held.pop()
+
+
 @contextlib.contextmanager
 def one_thread():
     """Keep BLAS to one thread for a while."""
@@ -159,13 +173,13 @@ def _products(a_transposed, b_transposed, alpha, beta, a, b, out):
     if threads > 1:
         edges = np.linspace(0, replicas * length, threads + 1).astype(np.int64)
         edges[1:-1] -= edges[1:-1] % length % 16  # whole lines of cache
-        with one_thread():
-            _on_threads(edges, *more)
-    elif each > SMALL:
-        with one_thread():
-            _serial(*more)
+        more = edges, *more
+    carry_out = _on_threads if threads > 1 else _serial
+    if _held or (threads == 1 and each <= SMALL):
+        carry_out(*more)
     else:
-        _serial(*more)
+        with one_thread():
+            carry_out(*more)
 
 
 def product(a, b, out, alpha=1.0, beta=0.0):

@@ -54,9 +54,11 @@ class Inbox:
         self._arrange()
 
     def _arrange(self):
-        later = [place >= self.population.place for place in self.senders.values()]
-        self.apart = any(later) and not all(later)
-        self.arrived = 0
+        self.early = [sender for sender, place in self.senders.items() if place < self.population.place]
+        self.late = [sender for sender in self.senders if sender not in self.early]
+        self.apart = bool(self.early and self.late)
+        self.sum = None  # of what comes early, which often holds still
+        self.arrived, self.stale = 0, True
 
     def open(self, sender):
         """Return (array to write to, whether to add to it) for this delivery."""
@@ -66,14 +68,27 @@ class Inbox:
         self.arrived = (self.arrived + 1) % len(self.senders)
         return self.population.view(self.variable), keep
 
-    def close(self, sender):
-        """The sender has written; add up where contributions are kept apart."""
-        if self.apart:
-            total = self.population.view(self.variable)
-            total[...] = 0
-            for each in self.senders:
-                if each.sent is not None:
-                    total += each.sent
+    def close(self, wrote):
+        """A sender has delivered, and may have written; add up contributions that are kept apart when they are read."""
+        if not self.apart:
+            return
+        self.arrived += 1
+        self.stale |= wrote
+        if self.arrived in (len(self.early), len(self.senders)):
+            if self.stale:
+                self._add_up()
+            self.stale = False
+        self.arrived %= len(self.senders)
+
+    def _add_up(self):
+        total = self.population.view(self.variable)
+        if self.arrived == len(self.early):
+            first, *others = self.early
+            self.sum = first.contribution() if not others else sum(each.contribution() for each in self.early)
+        first, *others = self.late
+        np.add(self.sum, first.contribution(), out=total)
+        for each in others:
+            total += each.contribution()
 
 
 class Transmission:
@@ -107,6 +122,7 @@ class Transmission:
         """A run starts."""
         self.inbox.enter(self, self.projection.place)
         self.still = self._may_hold_still()
+        self.live = [read.view(name).reshape(-1) for read, name in self.inputs.values()]
         self.last = None
 
     def disconnect(self):
@@ -137,15 +153,16 @@ class Transmission:
 
     def __call__(self):
         out, keep = self.inbox.open(self)
+        changed = not self.still or self._changed()
         if not self.still:
             self._deliver(out, keep)
         else:
             sent = self.contribution()
-            if self._changed():
+            if changed:
                 self._deliver(sent, False)
             if out is not sent:
                 np.add(out, sent, out=out) if keep else np.copyto(out, sent)
-        self.inbox.close(self)
+        self.inbox.close(changed)
 
     def _changed(self):
         """Say whether the source's inputs or the weights may differ from those of the last delivery."""
@@ -153,10 +170,9 @@ class Transmission:
         if last is None or version is None or version != last[0]:  # where weights learn, inputs are not even looked at
             self.last = version, None
             return True
-        inputs = [read.view(name) for read, name in self.inputs.values()]
-        if last[1] is not None and all(map(np.array_equal, inputs, last[1])):
+        if last[1] is not None and all(map(kernels.equal, self.live, last[1])):
             return False
-        self.last = version, [values.copy() for values in inputs]
+        self.last = version, [values.copy() for values in self.live]
         return True
 
     def _deliver(self, out, keep):

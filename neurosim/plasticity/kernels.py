@@ -262,3 +262,12 @@ def add_rows(starts, picks, source, keep, out):
             _add_rows(low, high, starts, picks, source, keep, out)
     else:
         _add_rows_threads(edges, starts, picks, source, keep, out)
+
+
+@njit(cache=True)
+def equal(a, b):
+    """Say whether two flat arrays hold the same numbers; one that is no number equals nothing."""
+    differs = False
+    for k in range(a.size):
+        differs |= a[k] != b[k]
+    return not differs

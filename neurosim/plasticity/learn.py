@@ -6,6 +6,7 @@ import sympy
 from neurosim.connectivity import BACKWARDS, MATRIX, PAIRS, SPREAD
 from neurosim.errors import EquationError
 from neurosim.plasticity import blas, kernels, patches
+from neurosim.plasticity.columns import Columns
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.lanes import lane_change
@@ -40,6 +41,8 @@ class Learning:
         together = projection.copies > 1 or projection.layout.form == PAIRS
         events = [[RATE, STEP, PRE, POST]] if together else [[RATE, STEP], [PRE], [POST]]
         self.events = list(ends)
+        presentations = {event.presentation for event in ends}
+        self.waits = presentations.pop() if len(presentations) == 1 and not any(groups.values()) else None
         self.passes = []
         for chosen in events:
             present = [(event, groups[event]) for event in chosen if groups[event]]
@@ -51,11 +54,13 @@ class Learning:
     def connect(self):
         """A run starts."""
         for _, each in self.passes:
-            if isinstance(each, (InPlace, PassOver)):
+            if isinstance(each, (InPlace, PassOver, Columns)):
                 each.connect()
 
     def __call__(self):
         """Carry out what is due; return whether anything was."""
+        if self.waits is not None and self.waits.ends is None:  # no phase ends in this step
+            return False
         due = [each for event, each in self.passes if event is None or event()]
         for each in due:
             each()
@@ -81,7 +86,8 @@ def _pass(projection, groups, where):
             f"{where}: a Backward convolution learns by a sum of products g(pre) * h(post), and without padding by a "
             "decay of all weights; Backward(Local(...)) by any rule"
         )
-    return InPlace.of(projection, groups, where) or PassOver(projection, groups, where)
+    whole = InPlace.of(projection, groups, where) or PassOver(projection, groups, where)
+    return (Columns.of(projection, groups, where, whole) if projection.scales else None) or whole
 
 
 def _plain(projection, groups):
