@@ -140,7 +140,7 @@ def show(model, data):
             for line in (*neuron.equations.strip().splitlines(), *neuron.update.strip().splitlines()):
                 print(f"    {line.strip()}")
             for symbol, meaning in neuron.symbols.items():
-                print(f"        {symbol:10}{meaning}")
+                print(f"        {symbol:9} {meaning}")
         print("\nConditions")
         for name, own in experiment.conditions.items():
             print(f"    {name:28} {', '.join(f'{each}={plain(value)}' for each, value in own.items())}")

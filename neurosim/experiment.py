@@ -89,6 +89,7 @@ class Parameter:
     def _read_quantity(self, text):
         match = QUANTITY.match(text)
         name = match[2] if match and match[2] else ""
+        name = "second" if name == "s" else name  # as brian2 writes it
         unit = getattr(stdunits, name, getattr(allunits, name, None))
         if not isinstance(unit, Quantity):
             raise ParameterError(f"{self.name}: a number with a unit is needed, as {plain(self.value)}, got {text!r}")

@@ -459,7 +459,7 @@ def _arrays(condition, circuit, curve):
         traces[f"measures/{name}"] = (np.stack(values), circuit.measures[name][1])
     if curve.confusion is not None:
         traces["confusion"] = (curve.confusion, "1")
-    traces["steps"] = (np.array(circuit.presentation.steps), "1")
+    traces["steps"] = (np.array(sum(circuit.presentation.phases.values())), "1")
     weights = {name: (p.copy_of_weights(), str(p.unit)) for name, p in circuit.projections.items()}
     return tuple({f"{condition}/{name}": value for name, value in each.items()} for each in (traces, weights))
 

@@ -45,6 +45,8 @@ SMALL = {
     },
     "scellier_2017.dynamics": {"hidden": "6", "lanes": "20", "free_steps": "8", "nudged_steps": "4", "epochs": "1"},
     "scellier_2017.gradient": {"hidden": "6", "lanes": "20", "free_steps": "8", "nudged_steps": "4", "epochs": "1"},
+    "scellier_2017.mnist": {"lanes": "10", "free_steps": "6", "nudged_steps": "2", "epochs": "1"},
+    "scellier_2017.digits": {"lanes": "20", "free_steps": "10", "nudged_steps": "4", "epochs": "1"},
     "scellier_2017.spiking": {"hidden": "10", "lanes": "30", "beta": "1", "tau_r": "10*ms", "epochs": "1"},
     "scellier_2017.symmetry": {"lanes": "20", "free_steps": "10", "epochs": "1"},
 }  # fmt: skip

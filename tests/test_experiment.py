@@ -33,6 +33,7 @@ def parameter(value, **settings):
         (0.5 * ms, "0.5 ms", 0.5 * ms),
         (0.5 * ms, "0.5*ms", 0.5 * ms),
         (0.5 * ms, "0.5ms", 0.5 * ms),
+        (0.5 * ms, "2*s", 2000 * ms),
         (0.5 * ms, "500*us", 0.5 * ms),
         (0.5 * ms, "5e-4 second", 0.5 * ms),
         (3 * Hz, "2 kHz", 2000 * Hz),

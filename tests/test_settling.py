@@ -290,7 +290,7 @@ def test_run_that_goes_on_from_a_checkpoint_ends_as_if_it_had_not_stopped(clock)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
-    ({"phase": "fere"}, ["Settling.phase", "'fere'", "free, nudged"]),
+    ({"phase": "fere"}, ["phase", "'fere'", "free, nudged"]),
     ({"tolerance": -1e-3}, ["Settling.tolerance", "-0.001"]), ({"tolerance": np.nan}, ["Settling.tolerance", "nan"]),
     ({"tolerance": np.inf}, ["Settling.tolerance", "inf"]), ({"unsettled": "warn"}, ["'count' or 'raise'", "'warn'"]),
     ({"phase": "nudged"}, ["'nudged' needs two time steps"]), ({"every": 1}, ["Settling.every", "at least 2", "1"]),

@@ -135,7 +135,7 @@ def check(values):
             f"more with less, got {dt}"
         )
     slowest = tau / (1 - w_inh) if w_inh < 1 else tau
-    if hold < slowest:
+    if hold < (1 - 1e-9) * slowest:  # as 1 - 0.9 is not 0.1
         raise ParameterError(
             f"hold: differences between active units relax with tau / (1 - w_inh) = {slowest}; an input must be held "
             f"for at least that, better three times as long, got {hold}"

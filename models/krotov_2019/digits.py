@@ -12,14 +12,20 @@ Symbols     v input, I current, h activity, g learning activation, f feature, c 
             largest change of a weight in a batch; a mean largest field, n, m powers, beta slope
 Departures  Those of dynamics and of mnist. Here an epoch without labels shows every image once to both; full has no
             learning rate that falls. The shortcut's largest change falls to 0.
-Expect      See models/README.md
+Numbers     3 replicas: test error 2.8 % (2.1 to 3.5) by ranking, 3.1 % (1.9 to 4.2) by the full dynamics, no difference
+            found. Features in pairs that are most alike have a mean cosine of 0.81, against 0.67 for ranking from
+            another start; a tenth of the pairs is alike to 0.99. Learning while units still relax does no harm: with
+            --set settling=100*ms --set tau_L=3.3*s one replica has 3.1 %, 2.5 % without. Features that are not all on
+            the sphere yet are hard to use, as a unit's feature grows with the power n of its norm: with a third of the
+            learning the error is 11 %.
+Expect      means over 3 replicas: at most 5 % test error of both; all presentations settle
 """
 
 import numpy as np
 from brian2 import Clock, ms
 
 from neurosim.errors import ParameterError
-from neurosim.experiment import Comparison, Experiment, Parameter, Preset
+from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset
 from neurosim.population import Population
 from neurosim.presentation import Presentation
 from neurosim_models.krotov_2019 import competing, digits_figures, dynamics, fast, fields, top
@@ -117,6 +123,7 @@ DIGITS = Experiment(
             },
             inputs=64,
             duration="6 min",
+            expect=tuple(Expect(0.05, "100 features", name) for name in (RANKING, FULL)),
         )
     },
     build=build,

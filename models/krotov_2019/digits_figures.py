@@ -43,7 +43,7 @@ def side_by_side(run):
     figure = new_figure(
         run, 8.8, 4.2, "Features of the full dynamics and of the shortcut, from the same weights, in pairs"
     )
-    above, below = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1))
     full, ranking = own["full"][0], own["ranking"][0]
     rows, columns, cosines = matched(full, ranking)
     chosen = np.argsort(-cosines)[np.linspace(0, len(cosines) - 1, SHOWN).astype(int)]
@@ -124,10 +124,12 @@ def competition(run):
             color = condition_color(name, k)
             plot_band(
                 right, epochs[kept] - without, found[kept], f"{in_words(name)}, {split}", color, scale=100,
-                within=(0, 100), linestyle=style, band=split == "test",
+                within=(0, 100), linestyle=style, band=False,
             )  # fmt: skip
     right.set_title("with labels", fontsize=8)
-    right.set(xlabel="epoch", ylabel="error (%)", ylim=(0, None))
+    right.set(xlabel="epoch", ylabel="error (%)", yscale="log", ylim=(0.4, None))
+    right.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    right.minorticks_off()
     for ax, place in ((left, "upper right"), (middle, "center"), (right, "upper right")):
         ax.legend(frameon=False, fontsize=7, loc=place)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

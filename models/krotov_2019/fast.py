@@ -55,7 +55,7 @@ TAUGHT = NeuronType(
     equations=f"""
     v : 1
     d : 1
-    m = d * n * clip(v, 0, inf)**(n - 1) * int(v > 0) : 1
+    m = d * n * int(v > 0) * abs(v)**(n - 1) : 1
     {top.ADAM_EQUATIONS}
     """,
     update=top.ADAM_UPDATE,

@@ -43,7 +43,7 @@ class Encoder:
     def total(self, n):
         """Return the sum of an image's features of power n, (replicas,): the mean over the first training images."""
         some = self.fields(self.training)[:, :ENOUGH]
-        total = (np.maximum(some, 0) ** some.dtype.type(n)).sum(axis=2, dtype=float).mean(axis=1)
+        total = ((some > 0) * np.abs(some) ** some.dtype.type(n)).sum(axis=2, dtype=float).mean(axis=1)
         return np.where(total > 0, total, 1)
 
     def fields(self, images):

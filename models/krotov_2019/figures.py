@@ -21,13 +21,14 @@ def _conditions(run, name):
                 continue
 
 
-def features(run):
+def feature_images(run):
     """Weights of twenty units as images, red positive and blue negative, of every condition (Figs 3, 5)."""
     found = dict(_conditions(run, "W"))
     if not found:
         raise NothingToDrawError(f"{run.folder}: no weights of features yet")
     shape = _image_shape(next(iter(found.values())).shape[1])
-    figure = new_figure(run, 7.2, 0.5 + 2.0 * len(found), "Features: weights of 20 units drawn at random (Fig. 3)")
+    title = "Features: weights of 20 units drawn at random (Figs 3, 5); colours end where half of them reach"
+    figure = new_figure(run, 7.2, 0.5 + 2.0 * len(found), title)
     for part, (condition, w) in zip(np.atleast_1d(figure.subfigures(len(found), 1)), found.items(), strict=True):
         w = w[0].T  # of the first replica: (units, pixels)
         units = np.sort(np.random.default_rng(0).choice(len(w), min(SHOWN, len(w)), replace=False))
@@ -35,16 +36,21 @@ def features(run):
         limit = np.median(np.abs(some.reshape(len(some), -1)).max(axis=1)) or 1
         axes = part.subplots(2, -(-len(units) // 2), squeeze=False).ravel()
         for ax in axes:
-            ax.set_axis_off()
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.spines[:].set_visible(False)
+        for ax in axes[:: len(axes) // 2]:
+            ax.set_ylabel("weights", fontsize=8)
         for ax, image in zip(axes, some, strict=False):
             if len(shape) == 3:
-                ax.imshow(0.5 + 0.5 * image / limit, interpolation="nearest")
+                ax.imshow(np.clip(0.5 + 0.5 * image / limit, 0, 1), interpolation="nearest")
             else:
                 shown = ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         told = f"{in_words(condition)}: largest {w.max():.2f}, most negative {w.min():.2f}"
         part.suptitle(f"{told}; mean |w| {np.abs(w).mean():.2g}, at the border {_border(w, shape):.2g}", fontsize=8)
         if len(shape) == 2:
-            part.colorbar(shown, ax=list(axes), aspect=12, pad=0.01, extend="both").ax.tick_params(labelsize=7)
+            bar = part.colorbar(shown, ax=list(axes), aspect=12, pad=0.01, extend="both", label="weight (1)")
+            bar.ax.tick_params(labelsize=7)
     return figure
 
 
@@ -63,7 +69,7 @@ def _image_shape(pixels):
     return (1, pixels)
 
 
-def norms(run):
+def norms_of_units(run):
     """Sum of |W|^p over each unit's weights while W learns: quantiles over units, of every condition that competes."""
     found = dict(_conditions(run, "measures/p_norms"))
     if not found:
@@ -79,7 +85,7 @@ def norms(run):
             ax.plot(epochs[:moving], values[:moving, :, q].mean(axis=1), style, color=color, label=label, linewidth=1.2)
     ax.axhline(1, color="k", linewidth=0.8)
     ax.set_yscale("log")
-    ax.set_xlabel("epoch without labels")
+    ax.set_xlabel("epoch without labels (passes)")
     ax.set_ylabel("sum of |W|^p of a unit (1)")
     ax.legend(
         frameon=False, fontsize=7, title="quantiles over units", title_fontsize=7, loc="upper left",
@@ -105,7 +111,7 @@ def named(run):
     ax.set_yscale("log", nonpositive="clip")
     ax.set_ylim(bottom=LOWEST)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.set_xlabel("epoch with labels")
+    ax.set_xlabel("epoch with labels (passes)")
     ax.set_ylabel("error (%)")
     bands = f"bands: 95 % intervals of {replicas} replicas" if (replicas := len(set(metrics["replica"]))) > 1 else None
     ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), title=bands, title_fontsize=7)
@@ -135,7 +141,7 @@ def powers(run):
             last.append(values[-1])
         words = "training" if split == "train" else split
         plot_band(ax, sorted(powers), np.array(last), words, color, scale=100, within=(0, 100))
-    ax.set_xlabel("power n of max(W v, 0)^n")
+    ax.set_xlabel("power n of the features (1)")
     ax.set_ylabel("error (%)")
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False, fontsize=8)

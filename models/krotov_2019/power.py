@@ -9,6 +9,8 @@ Departures  Those of mnist. In the paper every power has hyperparameters of its 
 Expect      As in Fig. 4, features that are neither linear nor close to a winner that takes all do best
 """
 
+from dataclasses import replace
+
 from neurosim.experiment import Experiment
 from neurosim_models.krotov_2019 import fast, figures
 from neurosim_models.krotov_2019.mnist import PRESETS
@@ -29,12 +31,12 @@ POWER = Experiment(
     title="the power of the features: neither linear nor a winner that takes all (Fig. 4)",
     notes=__doc__,
     parameters=tuple(p for p in fast.PARAMETERS if p.name != "algorithm"),
-    presets=PRESETS,
+    presets={name: replace(preset, expect=()) for name, preset in PRESETS.items()},
     build=build,
     check=fast.check,
     conditions={"p4": {"p": 4.0}},
     factors=("p",),
     neurons={name: each for name, each in fast.NEURONS.items() if name != "hidden, end to end"},
     texts={name: text for name, text in fast.TEXTS.items() if not name.startswith("end to end")},
-    figures=(figures.powers, figures.features),
+    figures=(figures.powers, figures.feature_images),
 )

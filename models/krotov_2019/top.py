@@ -19,7 +19,7 @@ from neurosim.neurons import NeuronType
 PAPER = "arXiv:1806.10181"
 ADAM_SOURCE = "Kingma & Ba 2015, algorithm 1 and the end of section 2"
 
-FEATURE = "clip(v_pre, 0, inf)**n"
+FEATURE = "int(v_pre > 0) * abs(v_pre)**n"  # max(v, 0)^n, without powers of 0, which are slow
 TRANSMIT = f"v_post = w * {FEATURE}"
 
 

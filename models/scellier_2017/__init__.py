@@ -5,6 +5,7 @@ Claim       A network that relaxes to a minimum of an energy, and once more whil
             the target, computes the gradient of its loss by a local, contrastive Hebbian rule, without backprop.
 """
 
+from neurosim_models.scellier_2017.digits import DIGITS
 from neurosim_models.scellier_2017.dynamics import DYNAMICS
 from neurosim_models.scellier_2017.gradient import GRADIENT
 from neurosim_models.scellier_2017.mnist import MNIST
@@ -12,4 +13,4 @@ from neurosim_models.scellier_2017.spiking import SPIKING
 from neurosim_models.scellier_2017.symmetry import SYMMETRY
 
 PAPER = "Scellier, Bengio 2017"
-EXPERIMENTS = (DYNAMICS, GRADIENT, MNIST, SPIKING, SYMMETRY)
+EXPERIMENTS = (DYNAMICS, GRADIENT, MNIST, DIGITS, SPIKING, SYMMETRY)

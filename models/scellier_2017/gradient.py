@@ -27,6 +27,7 @@ Expect      digits, means over 5 replicas after 8 epochs: at most 20 % test erro
 import numpy as np
 
 from neurosim.analysis import angle
+from neurosim.errors import NotSettledError
 from neurosim.experiment import Comparison, Expect, Experiment, Preset
 from neurosim_models.scellier_2017 import gradient_figures, network
 from neurosim_models.scellier_2017.gradient_study import Example, study
@@ -46,7 +47,11 @@ def build(values, data, seed):
 
     def angles():
         chains = [chain_of(circuit, replica) for replica in range(circuit.replicas)]
-        at_rest = [[Example(chain, data, k) for k in shown] for chain in chains]
+        try:
+            at_rest = [[Example(chain, data, k) for k in shown] for chain in chains]
+        except NotSettledError:  # a fixed point that is not found within 200,000 steps: nothing to compare with
+            found["stuck"] = np.full(len(chains), np.nan)
+            return found["stuck"]
         exact = np.array([[each.gradient() for each in row] for row in at_rest])
         wrong = np.array([[each.cost() > WRONG for each in row] for row in at_rest])
         found["stuck"] = np.mean(wrong & ~exact.any(axis=-1), axis=1)

@@ -81,9 +81,7 @@ def error_against_steps(run):
 def angle_of_update(run):
     """Angle between the update and the exact gradient while a network learns, and examples without a gradient."""
     metrics = run.metrics()
-    figure = new_figure(
-        run, 9.0, 3.4, "A small β gives the gradient, but where outputs are silent there is none"
-    )
+    figure = new_figure(run, 9.0, 3.4, "A small β gives the gradient, but where outputs are silent there is none")
     axes = figure.subplots(1, 3)
     panels = {
         "angle_of_update": ("train", "angle of update and gradient (degrees)", 1, (0, 180)),

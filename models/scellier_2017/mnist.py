@@ -10,7 +10,8 @@ Departures  - Constants are those of the authors' code, where the cost is |y - d
             - Examples come in a random order; the code goes through them in one order. States persist either way.
             - The free phase ends as soon as no unit moves by 1e-3 in a step (--set tolerance=0 takes all steps).
             - The code's epochs (25, 60, 500) with 50,000 examples are defaults for net1 only, see the sources.
-Expect      digits, means over 5 replicas: at most 6 % test error. MNIST, net1: at most 3 %
+            - With these rates networks of two and three layers fall silent on the 8x8 digits, see digits.
+Expect      MNIST, net1, 25 epochs: at most 3 % test error, at most 0.1 % while training
 """
 
 from neurosim.experiment import Comparison, Expect, Experiment, Preset, Published
@@ -46,18 +47,11 @@ MNIST = Experiment(
                 "epochs": (25, "authors' code, net1"),
             },
             inputs=784,
-            duration="10 min net1",
-            expect=(Expect(0.03, "published: 2 to 3 %", "net1"),),
-        ),
-        "digits": Preset(
-            values={
-                "lanes": (20, "as for MNIST"),
-                "replicas": (5, "ours"),
-                "epochs": (20, "ours"),
-            },
-            inputs=64,
-            duration="1 min",
-            expect=tuple(Expect(0.06, "digits are easy for all", name) for name in CONDITIONS),
+            duration="10 min net1, 1 h net2, half a day net3",
+            expect=(
+                Expect(0.03, "published: 2 to 3 %", "net1"),
+                Expect(0.001, "published: 0.00 %", "net1", split="train"),
+            ),
         ),
     },
     build=network.build,

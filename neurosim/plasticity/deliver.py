@@ -116,7 +116,7 @@ class Transmission:
         for factor in factors:
             self.inputs |= factor.reads
         self.pure = all(part.pure for part in self.parts)
-        self.still = False
+        self.still, self.pays = False, False  # may it hold still, and has it ever
 
     def connect(self):
         """A run starts."""
@@ -167,11 +167,13 @@ class Transmission:
     def _changed(self):
         """Say whether the source's inputs or the weights may differ from those of the last delivery."""
         version, last = self.projection.version, self.last
-        if last is None or version is None or version != last[0]:  # where weights learn, inputs are not even looked at
+        if last is not None and version is not None and version == last[0]:
+            if last[1] is not None and all(map(kernels.equal, self.live, last[1])):
+                self.pays = True
+                return False
+        elif not self.pays:  # where weights learn in every step, inputs are not even looked at
             self.last = version, None
             return True
-        if last[1] is not None and all(map(kernels.equal, self.live, last[1])):
-            return False
         self.last = version, [values.copy() for values in self.live]
         return True
 

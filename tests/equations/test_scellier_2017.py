@@ -15,7 +15,7 @@ from neurosim_models.scellier_2017 import dynamics_study, gradient_study, networ
 from neurosim_models.scellier_2017.dynamics import DYNAMICS
 from neurosim_models.scellier_2017.gradient import GRADIENT
 from neurosim_models.scellier_2017.gradient_study import Example
-from neurosim_models.scellier_2017.network import POSITIVE, RANDOM_SIGN, SYMMETRIC
+from neurosim_models.scellier_2017.network import CENTRED, POSITIVE, RANDOM_SIGN, SYMMETRIC
 from neurosim_models.scellier_2017.probe import Probe, chain_of, shown_to
 from neurosim_models.scellier_2017.theory import Chain
 
@@ -407,6 +407,18 @@ def test_weights_are_read_backwards_as_they_are_now(data):
     circuit.projections["W_h2"].w[...] = 0.25
     back = next(each for each in backwards if each.name == "WT_h1")
     np.testing.assert_array_equal(back.matrix(), np.full((1, 4, 6), 0.25))
+
+
+def test_measures_tell_the_angle_to_the_gradient_and_which_examples_have_none(data):
+    """A small beta, centred and at rest: no angle. Outputs held at 0 by their biases: no gradient for any example."""
+    settings = values(nudging=CENTRED, beta=1e-3, replicas=2, **REST)
+    circuit = GRADIENT.build(settings, data, 5)
+    for name in ("b_h1", "b_h2", "b_y"):
+        circuit.projections[name].w[...] = 0.3
+    circuit.projections["b_y"].w[1] = -9
+    angles, stuck = (circuit.measures[name][0]() for name in ("angle_of_update", "stuck"))
+    assert angles[0] < 0.1 and angles[1] == 90
+    assert stuck[0] < 1 == stuck[1]
 
 
 def test_slope_is_of_points_that_are_small_and_above_rounding():

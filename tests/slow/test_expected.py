@@ -12,7 +12,9 @@ from neurosim.training import train
 
 pytestmark = pytest.mark.slow
 
-FEW = {"lillicrap_2016.spiking", "amit_2018.circuit"}  # of one replica on MNIST: hours
+FEW = {  # fewer replicas: on MNIST, or in continuous time, one takes minutes to hours
+    "lillicrap_2016.spiking", "amit_2018.circuit", "krotov_2019.dynamics", "krotov_2019.digits", "scellier_2017.mnist",
+}  # fmt: skip
 
 
 @functools.cache
