@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/neurosim run lillicrap_2016.spiking
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 verify: $(VENV)/developer
 	$(BIN)/python -m pytest -m slow
