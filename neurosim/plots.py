@@ -47,6 +47,8 @@ def draw(run, figures, skip=True):
                     continue
                 raise
             except KeyError as error:
+                if skip and run.record["status"] != "finished":  # what it measures after whole epochs is not there yet
+                    continue
                 raise ParameterError(f"{run.folder}: the run's files lack {error}, which {name} needs") from None
             with writing(run.folder / "figures" / f"{name}.png") as path:
                 path.parent.mkdir(exist_ok=True)
@@ -403,9 +405,11 @@ def final(run):
     metrics = run.metrics()
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
+    lasts = [scale * np.maximum(over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
+    if not any(np.isfinite(values).any() for values in lasts):
+        raise NothingToDrawError(f"{run.folder}: no test after learning is over yet")
     figure = new_figure(run, max(6.4, 0.85 * len(conditions)), 3.6, "After learning")
     ax = figure.subplots()
-    lasts = [scale * np.maximum(over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
     for values in zip(*lasts, strict=True):
         ax.plot(range(len(conditions)), values, color="0.8", linewidth=0.5, zorder=0)
     for k, values in enumerate(lasts):

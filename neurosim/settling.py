@@ -13,12 +13,13 @@ NEVER = -2  # a time step before all others
 
 @njit(cache=True)
 def largest_move(now, before):
-    """Return the largest |now - before|."""
+    """Return the largest |now - before|; nan where one is not a number."""
     largest = now.dtype.type(0)
     for k in range(now.size):
         move = abs(now[k] - before[k])
-        if not move <= largest:  # also where it is not a number
-            largest = move
+        if move != move:  # not a number
+            return move
+        largest = max(largest, move)
     return largest
 
 
@@ -108,7 +109,7 @@ class Settling(brian2.core.base.BrianObject):
 
     def _look(self, last):
         moves = [largest_move(now, before) for now, before in zip(self._now, self._before, strict=True)]
-        residual = max(moves)
+        residual = np.max(moves)  # nan where one is not a number
         self._settled = residual < self.tolerance
         if self._settled:
             self.presentation.hasten()

@@ -308,3 +308,29 @@ def test_signals_are_red_where_positive_and_blue_where_negative(ax):
     assert red[0, 0] - blue[0, 0] > 0.3 < blue[1, 0] - red[1, 0] and red[1, 1] - blue[1, 1] > 0.1
     assert np.abs(red - blue)[:, 2].max() < 0.02
     assert tuple(image.get_extent()) == (9, 15, -0.5, 1.5) and image.origin == "lower"
+
+
+def test_run_that_was_stopped_before_its_first_test_draws_what_it_has(run, tmp_path):
+    """No test is over, and what is measured after whole epochs is not there: these figures are left out."""
+    folder = tmp_path / "stopped"
+    shutil.copytree(run.folder, folder)
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    kept = [line.split(",") for line in lines if line.split(",")[1] in ("epoch", "1")]
+    error = kept[0].index("error")
+    for row in kept[1:]:
+        row[error] = "" if row[3] == "test" else row[error]
+    (folder / "metrics.csv").write_text("\n".join(map(",".join, kept)) + "\n")
+
+    def measured(run):
+        """What an epoch takes."""
+        return run.metrics()["not measured yet"]
+
+    record = json.loads((folder / "run.json").read_text())
+    for status, drawn in (("stopped", ["learning"]), ("finished", None)):
+        (folder / "run.json").write_text(json.dumps(record | {"status": status}))
+        if drawn:
+            assert [path.stem for path in draw(Run.open(folder), ["learning", "final", measured], skip=True)] == drawn
+        else:
+            with pytest.raises(ParameterError, match="lack 'not measured yet', which measured needs"):
+                draw(Run.open(folder), ["learning", "final", measured], skip=True)

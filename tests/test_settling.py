@@ -8,7 +8,7 @@ from neurosim import ParameterError, Population, Presentation, Projection
 from neurosim.checkpoint import network_state, set_network_state
 from neurosim.errors import NotSettledError
 from neurosim.neurons import NeuronType
-from neurosim.settling import Persistence, Redelivery, Settling
+from neurosim.settling import Persistence, Redelivery, Settling, largest_move
 
 LEAKY = NeuronType(
     equations="""
@@ -320,3 +320,9 @@ def test_phases_sets_variables_and_values_that_do_not_exist_are_refused(given, c
             shown.draw([(x, "m")], values, 0)
     with pytest.raises(ParameterError, match="'tset'.*'test'.*train, test"):
         Persistence(shown, [(x, "m")], "free", {"train": 5, "test": 2}).choose("tset")
+
+
+def test_what_is_not_a_number_has_not_settled():
+    """A number after one that is none does not hide it."""
+    before, now = np.zeros(4, np.float32), np.array([1e-9, np.nan, 1e-9, 1e-9], np.float32)
+    assert np.isnan(largest_move(now, before)) and largest_move(now[2:], before[2:]) == np.float32(1e-9)

@@ -22,7 +22,7 @@ ADDRESS = {
     np.dtype(np.float32): get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
     np.dtype(np.float64): get_cython_function_address("scipy.linalg.cython_blas", "dgemm"),
 }
-THREADS_FROM = 10_000_000  # multiplications from which waking the other threads pays
+THREADS_FROM = 4_000_000  # multiplications from which waking the other threads pays
 SMALL = 9_000  # multiplications of one product up to which OpenBLAS takes one thread without being told
 NORMAL, TRANSPOSED = 78, 84  # the letters N and T
 
