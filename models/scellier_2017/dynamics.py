@@ -27,11 +27,12 @@ Expect      digits, means over 5 replicas after 8 epochs: at most 20 % test erro
 
 import numpy as np
 
+from neurosim.errors import ParameterError
 from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset
 from neurosim.recording import Window
 from neurosim_models.scellier_2017 import dynamics_figures, network
 from neurosim_models.scellier_2017.dynamics_study import STDP, cells, study
-from neurosim_models.scellier_2017.network import RANDOM_SIGN
+from neurosim_models.scellier_2017.network import CENTRED, POSITIVE, RANDOM_SIGN
 
 CONTRASTIVE, EVERY_STEP = "contrastive", "stdp"
 OURS = "ours: few units"
@@ -56,6 +57,16 @@ def build(values, data, seed):
         circuit.windows[keep] = Window(circuit.presentation, chosen, PRESENTATIONS, keep, name=f"window_{keep}")
         circuit.network.add(circuit.windows[keep])
     return circuit
+
+
+def check(values):
+    """Refuse values that do not go together."""
+    network.check(values)
+    if values["rule"] == EVERY_STEP and (values["nudging"] == CENTRED or values["decay"]):
+        raise ParameterError(
+            f"rule: {EVERY_STEP} follows one nudged phase and has no decay; set nudging={RANDOM_SIGN} or {POSITIVE}, "
+            f"and decay=0, or rule={CONTRASTIVE}"
+        )
 
 
 SMALL, FAST = (0.04, 0.02), (0.1, 0.05)  # alpha: ours, and that of the authors' code
@@ -119,5 +130,5 @@ DYNAMICS = Experiment(
         "learning",
     ),
     study=study,
-    check=network.check,
+    check=check,
 )

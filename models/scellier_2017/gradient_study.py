@@ -80,9 +80,12 @@ class Example:
 
 
 def steps_to_rest(batch, epsilon, most=MOST):
-    """Return how many steps it takes until all have come to rest, or the most that there may be."""
+    """Return how many steps it takes until all have come to rest, or the most that there may be.
+
+    As many again as the slowest mode needs near the state of rest: before, units still cross borders.
+    """
     slowest = max(0.5, *(each.chain.rate(each.s, epsilon) for each in batch))
-    return int(min(most, np.ceil(np.log(REST) / np.log(slowest))))
+    return int(min(most, 2 * np.ceil(np.log(REST) / np.log(slowest))))
 
 
 def against_beta(chain, data, batch, epsilon, single=False):
