@@ -425,3 +425,12 @@ def test_slope_is_of_points_that_are_small_and_above_rounding():
     x = np.geomspace(1e-4, 1, 9)
     assert gradient_study.slope(x, 3 * x**2, x < 1) == pytest.approx(2)
     assert np.isnan(gradient_study.slope(x, np.full(9, 1e-12), x < 1))
+
+
+@pytest.mark.parametrize("wrong", [{"nudging": "centred"}, {"decay": 1e-3}])
+def test_stdp_follows_one_nudged_phase_without_decay(wrong):
+    values = dict(DYNAMICS.resolve("digits", {}), rule="stdp")
+    DYNAMICS.check(values)
+    DYNAMICS.check(values | wrong | {"rule": "contrastive"})
+    with pytest.raises(ParameterError, match="rule: stdp follows one nudged phase and has no decay"):
+        DYNAMICS.check(values | wrong)
