@@ -12,7 +12,7 @@ _HOMES = {
     "Guard": "recording",
     "Kernel": "plasticity.custom",
     "NeurosimError": "errors",
-    "Normal": "projection",
+    "Normal": "weights",
     "NotSettledError": "errors",
     "ParameterError": "errors",
     "Persistence": "settling",
@@ -22,7 +22,7 @@ _HOMES = {
     "Ranking": "competition",
     "Readout": "recording",
     "Settling": "settling",
-    "Uniform": "projection",
+    "Uniform": "weights",
     "Window": "recording",
 }
 _MODULES = ("analysis", "connectivity", "data", "neurons", "plots", "training")

@@ -8,9 +8,10 @@ from neurosim import neurons
 from neurosim.errors import ParameterError
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, glorot
+from neurosim.projection import Projection
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
+from neurosim.weights import glorot
 from neurosim_models.amit_2018 import circuit_cells as cells
 from neurosim_models.amit_2018.circuit_cells import IDEAL, SUSTAINED, SYNCHRONOUS, TIMED
 

@@ -24,9 +24,10 @@ from neurosim.errors import ParameterError
 from neurosim.experiment import Parameter
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform, glorot
+from neurosim.projection import Projection
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
+from neurosim.weights import Uniform, glorot
 
 BACKPROP, UPDATED, FIXED = "backprop", "updated_feedback", "fixed_feedback"
 HINGE, SOFTMAX = "hinge", "softmax"

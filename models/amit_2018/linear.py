@@ -34,10 +34,11 @@ from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim.neurons import NeuronType
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, glorot
+from neurosim.projection import Projection
 from neurosim.recording import Guard, SquaredError
 from neurosim.tasks import FunctionTask
 from neurosim.training import Circuit
+from neurosim.weights import glorot
 from neurosim_models.amit_2018 import theory
 from neurosim_models.amit_2018.linear_study import outside, study, theorems
 

@@ -49,9 +49,10 @@ from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim.plasticity import library
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Normal, Projection
+from neurosim.projection import Projection
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
+from neurosim.weights import Normal
 from neurosim_models.krotov_2019 import competing, dynamics_figures, dynamics_study, sphere
 from neurosim_models.krotov_2019.competing import COMPETING, CURRENT, INHIBITION, INPUT, PAPER, Competition, inhibit
 

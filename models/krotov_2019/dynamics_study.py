@@ -12,7 +12,8 @@ from neurosim.neurons import NeuronType
 from neurosim.plasticity import library
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Normal, Projection
+from neurosim.projection import Projection
+from neurosim.weights import Normal
 from neurosim_models.krotov_2019.competing import (
     COMPETING,
     CURRENT,

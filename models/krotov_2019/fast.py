@@ -20,9 +20,10 @@ from neurosim.neurons import NeuronType
 from neurosim.plasticity import library
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Normal, Projection, Uniform, glorot
+from neurosim.projection import Projection
 from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
+from neurosim.weights import Normal, Uniform, glorot
 from neurosim_models.krotov_2019 import top
 from neurosim_models.krotov_2019.fields import Encoder, ShownFields
 

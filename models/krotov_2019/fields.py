@@ -8,7 +8,8 @@ from neurosim.limits import check_fits
 from neurosim.neurons import NeuronType
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
+from neurosim.projection import Projection
+from neurosim.weights import Uniform
 
 LANES = 250  # images side by side while fields are computed
 ENOUGH = 1000  # images for a mean

@@ -22,9 +22,10 @@ from neurosim.experiment import Parameter
 from neurosim.plasticity import library
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
+from neurosim.projection import Projection
 from neurosim.recording import Guard, ModulatorAngle, Readout, SquaredError
 from neurosim.training import Circuit
+from neurosim.weights import Uniform
 
 SLOPED = "error*slope"  # what B carries from the error neurons, where it is not the bare error
 BACKPROP, ALIGNMENT, SHALLOW, PERTURBATION = "backprop", "feedback_alignment", "shallow", "node_perturbation"

@@ -52,9 +52,10 @@ from neurosim.errors import ParameterError
 from neurosim.experiment import Expect, Experiment, Parameter, Preset, Published
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, Uniform
+from neurosim.projection import Projection
 from neurosim.recording import Alignment, Guard, Readout, Window
 from neurosim.training import Circuit
+from neurosim.weights import Uniform
 from neurosim_models.lillicrap_2016.rates import ALIGNMENT, BACKPROP, SHALLOW
 
 METHODS = "Methods, 'A deep network that integrates its activity and spikes'"

@@ -23,10 +23,11 @@ from neurosim.plasticity import library
 from neurosim.plasticity.parse import STEP
 from neurosim.population import Population
 from neurosim.presentation import Presentation
-from neurosim.projection import Projection, glorot
+from neurosim.projection import Projection
 from neurosim.recording import Guard, Readout
 from neurosim.settling import Persistence, Redelivery, Settling
 from neurosim.training import Circuit
+from neurosim.weights import glorot
 
 RANDOM_SIGN, POSITIVE, CENTRED = "random_sign", "positive", "centred"
 SYMMETRIC, APART, FIXED = "symmetric", "apart", "fixed"
