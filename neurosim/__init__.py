@@ -21,6 +21,7 @@ _HOMES = {
     "Projection": "projection",
     "Ranking": "competition",
     "Readout": "recording",
+    "Redelivery": "settling",
     "Settling": "settling",
     "Uniform": "weights",
     "Window": "recording",

@@ -400,6 +400,8 @@ def _report(finished, experiment):
             if published["condition"] in (None, condition):
                 other = "" if published["same_data"] else ", another data set than this run's"
                 print(f"{'  ' * several}{'paper':{9 - 2 * several}} {published['text']} on {published['data']}{other}")
+    for line in experiment.told(finished) if experiment.told else ():
+        print(f"told      {line}")
     for line in _compared(finished, summary):
         print(f"paired    {line}")
     for path in draw(finished, experiment.figures):

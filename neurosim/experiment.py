@@ -235,6 +235,8 @@ class Experiment:
         Figure, whose names are the functions'.
     study : callable (values, seed) -> dict of str to (array, unit), optional
         What the experiment computes beside training, once a run and before it: kept in ``study.npz`` for its figures.
+    told : callable (Run) -> iterable of str, optional
+        Lines that a run says at its end beside its errors, as how many time steps were saved.
     check : callable (values) -> None, optional
         Raises a ParameterError for values that do not go together; called for all conditions before a run begins.
     notes : str
@@ -255,6 +257,7 @@ class Experiment:
     texts: MappingProxyType = field(default_factory=dict)
     figures: tuple = ()
     study: Callable | None = None
+    told: Callable | None = None
     check: Callable | None = None
     notes: str = ""
 

@@ -50,6 +50,9 @@ def draw(run, figures, skip=True):
                 if skip and run.record["status"] != "finished":  # what it measures after whole epochs is not there yet
                     continue
                 raise ParameterError(f"{run.folder}: the run's files lack {error}, which {name} needs") from None
+            for ax in figure.axes:
+                if ax.get_xlabel().startswith("epoch") and ax.get_xscale() == "linear":
+                    ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no epoch 1.5
             with writing(run.folder / "figures" / f"{name}.png") as path:
                 path.parent.mkdir(exist_ok=True)
                 figure.savefig(image, format="png", metadata={"Title": function.__doc__.splitlines()[0]})
@@ -266,6 +269,13 @@ def over_epochs(run, metrics, condition, split, x="epoch", column=None):
     return metrics[x][chosen].reshape(len(epochs), replicas)[:, 0], values
 
 
+def last_tested(run, metrics, condition):
+    """Return the test errors of a condition's last epoch that has any, (replicas,); nan where none has."""
+    values = over_epochs(run, metrics, condition, "test")[1]
+    whole = values[np.isfinite(values).all(axis=1)]
+    return whole[-1] if len(whole) else np.full(values.shape[1], np.nan)
+
+
 def raster(run):
     """Spikes of all forward populations and signals of all feedback populations, late in learning."""
     traces = run.of_condition("traces.npz")
@@ -405,7 +415,7 @@ def final(run):
     metrics = run.metrics()
     label, scale, within = METRICS[run.record["metric"]]
     conditions = list(dict.fromkeys(metrics["condition"]))
-    lasts = [scale * np.maximum(over_epochs(run, metrics, name, "test")[1][-1], FLOOR) for name in conditions]
+    lasts = [scale * np.maximum(last_tested(run, metrics, name), FLOOR) for name in conditions]
     if not any(np.isfinite(values).any() for values in lasts):
         raise NothingToDrawError(f"{run.folder}: no test after learning is over yet")
     figure = new_figure(run, max(6.4, 0.85 * len(conditions)), 3.6, "After learning")

@@ -27,7 +27,9 @@ class Settling(brian2.core.base.BrianObject):
     """End a phase of a presentation as soon as no variable moves by a tolerance in a time step.
 
     The residual is ``max |v(t) - v(t - dt)|`` over all units, lanes and replicas, looked at in every few time steps and
-    at the end of the phase. Where it lies below the tolerance the next time step becomes the phase's last.
+    at the end of the phase. Where it lies below the tolerance the next time step becomes the phase's last. Lanes and
+    replicas take their steps together, so a phase lasts until the slowest has settled: how far the others come depends
+    on the company in which they are simulated.
 
     Parameters
     ----------
@@ -39,8 +41,8 @@ class Settling(brian2.core.base.BrianObject):
         Populations and variables.
     tolerance : float
         In the variables' base units; 0 lets every phase take its full time.
-    unsettled : {"count", "raise"}
-        What happens where a whole phase is not enough: it is counted, or the run stops.
+    unsettled : {"raise", "count"}
+        What happens where a whole phase is not enough: the run stops, or it goes on and that is counted.
     every : int
         Look in every so many time steps.
 
@@ -62,7 +64,7 @@ class Settling(brian2.core.base.BrianObject):
     add_to_magic_network = True
 
     def __init__(
-        self, presentation, phase, watched, tolerance, unsettled="count", every=5, name="settling*",
+        self, presentation, phase, watched, tolerance, unsettled="raise", every=5, name="settling*",
     ):  # fmt: skip
         super().__init__(clock=presentation.clock, when="end", order=5, name=name)
         if phase not in presentation.phases:

@@ -146,6 +146,9 @@ def check(values):
         )
 
 
+COUNT, ON = "count", ("count", "raise")
+
+
 class Competition(brian2.core.base.BrianObject):
     """Counts how units compete, in the last time step of every presentation, while their weights are plastic.
 
@@ -159,22 +162,26 @@ class Competition(brian2.core.base.BrianObject):
         Their inhibition.
     tolerance : float
         A presentation has settled if no unit moves by this part of its lane's largest current in a time tau.
+    unsettled : {"raise", "count"}
+        What happens where one has not: the run stops, or it goes on and that is counted.
     phase : str, optional
         The phase at whose end it counts; the presentation's end if it is left out.
 
     Raises
     ------
     NotSettledError
-        Where more units are active than forward Euler can follow, or all swing; says which time step could.
+        With ``unsettled="raise"``: names the residual, the unit and the time. And where more units are active than
+        forward Euler can follow, or all swing; says which time step could.
     """
 
     add_to_magic_network = True
     NAMES = ("presentations", "unsettled", "active", "pushed_towards", "pushed_away", "winner", "as_ranking")
 
-    def __init__(self, presentation, weights, w_inh, tolerance, phase=None, name="competition*"):
+    def __init__(self, presentation, weights, w_inh, tolerance, phase=None, unsettled="raise", name="competition*"):
         super().__init__(clock=presentation.clock, when="synapses", order=-1, name=name)  # before weights learn
         self.presentation, self.weights, self.units = presentation, weights, weights.target
         self.w_inh, self.tolerance, self.phase = float(w_inh), tolerance, phase
+        self.raises = {"raise": True, COUNT: False}[unsettled]
         self.most = self._most()
         self.begin()
 
@@ -200,6 +207,8 @@ class Competition(brian2.core.base.BrianObject):
         swings = unsettled & (active == 0) & (drive.max(axis=2) > 0)  # at rest the largest would be active
         if active.max() >= self.most or (swings.any() and units.n >= self.most):
             self._refuse(np.where(swings, units.n, active))
+        if self.raises and unsettled.any():
+            self._raise(np.abs(moves), np.abs(drive).max(axis=2, keepdims=True))
         h_star = float(units.namespace["h_star"])
         won, first = h > h_star, drive.argmax(axis=2)[:, :, None]
         winner = np.take_along_axis(won, first, axis=2)[:, :, 0]
@@ -208,6 +217,17 @@ class Competition(brian2.core.base.BrianObject):
         as_ranking = winner & (towards == 1) & (active == 2)
         found = np.ones_like(active), unsettled, active, towards, active - towards, winner, as_ranking
         self.counts += np.array([each.sum(axis=1) for each in found])
+
+    def _raise(self, moves, drive):
+        residual = moves / drive
+        at = int(residual.argmax())
+        replica, lane, unit = self.units.describe(at)
+        raise NotSettledError(
+            f"{self.units.name}.h has not settled at t = {1e3 * self.clock.t_[:]:g} ms: neuron {unit}, replica "
+            f"{replica}, lane {lane} still moves by {residual.flat[at]:.3g} of its lane's largest current in tau, the "
+            f"tolerance is {self.tolerance:g}; a longer hold, a larger tolerance or unsettled={COUNT} would let the "
+            "run go on"
+        )
 
     def _refuse(self, active):
         replica, lane = np.unravel_index(active.argmax(), active.shape)

@@ -76,7 +76,7 @@ def full(shapes):
     start = np.random.SeedSequence(shapes.seed, spawn_key=(1,))
     x, units, w, inhibition = dynamics.hidden_layer(values, data.train_images, shape, start)
     shown.gate(w, HELD)
-    competition = Competition(shown, w, values["w_inh"], values["tolerance"], HELD)
+    competition = Competition(shown, w, values["w_inh"], values["tolerance"], HELD, values["unsettled"])
     encoder = fields.Encoder(w, data.train_images)
     powers = {"S": (values["n"], values["beta"])}
     above = Population(units.n, fields.UNIT, order=1, name="features", **shape)

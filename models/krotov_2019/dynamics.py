@@ -54,7 +54,17 @@ from neurosim.recording import Guard, Readout
 from neurosim.training import Circuit
 from neurosim.weights import Normal
 from neurosim_models.krotov_2019 import competing, dynamics_figures, dynamics_study, sphere
-from neurosim_models.krotov_2019.competing import COMPETING, CURRENT, INHIBITION, INPUT, PAPER, Competition, inhibit
+from neurosim_models.krotov_2019.competing import (
+    COMPETING,
+    COUNT,
+    CURRENT,
+    INHIBITION,
+    INPUT,
+    ON,
+    PAPER,
+    Competition,
+    inhibit,
+)
 
 READ = "v_post = w * won_pre"
 LEARN = "w += eta * won_pre * (target_post - v_post)"
@@ -84,6 +94,7 @@ COMPETITION = (
               above=0),
     Parameter("hold", 150 * ms, "ours: 3 tau / (1 - w_inh)", "how long an input is held", above=0),
     Parameter("tolerance", 0.05, "ours", "part of the largest current that a settled unit may move in tau", above=0),
+    Parameter("unsettled", COUNT, "ours", "what a presentation does that ends before all have settled", choices=ON),
     Parameter("R", 1.0, "section 2.1", "radius of the sphere", above=0),
     Parameter("dt", 0.5 * ms, "ours: tau / 10 follows up to 22 active units", "time step", above=0),
 )  # fmt: skip
@@ -162,7 +173,9 @@ def build(values, data, seed):
         units, y, READ, LEARN, weights=np.zeros((units.n, y.n)), name="S", namespace={"eta": values["eta"]},
         when=shown.end("held"),
     )  # fmt: skip
-    competition = Competition(shown, weights, values["w_inh"], values["tolerance"])
+    competition = Competition(
+        shown, weights, values["w_inh"], values["tolerance"], unsettled=values["unsettled"]
+    )  # fmt: skip
     readout = Readout(shown, y, "v", data.n_classes, at_end=True)
     one_hot = np.eye(data.n_classes)
 

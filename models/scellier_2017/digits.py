@@ -10,7 +10,7 @@ Departures  - Constants for small images and two layers are ours: with those of 
               silent and stay at 90 % (12 epochs, 500 units a layer, n = 1).
             - Three hidden layers are not among the conditions: see models/README.md.
 Expect      digits, means over 5 replicas after 20 epochs: at most 7 % test error for all but two_layers_random_sign,
-            which fails: at least 20 %
+            where replicas fall silent for good or learn: at least 10 %
 """
 
 from neurosim.experiment import Comparison, Expect, Experiment, Preset
@@ -36,6 +36,7 @@ DIGITS = Experiment(
     presets={
         "digits": Preset(
             values={
+                "hidden": ((100,), "ours: 64 pixels ask for less than 784"),
                 "lanes": (20, "as for MNIST"),
                 "replicas": (5, "ours"),
                 "epochs": (20, "ours"),
@@ -44,7 +45,7 @@ DIGITS = Experiment(
             duration="2 min",
             expect=(
                 *(Expect(0.07, "as with rates of any kind", name) for name in CONDITIONS if name != FAILS),
-                Expect(None, "falls silent", FAILS, least=0.2),
+                Expect(None, "some replicas fall silent for good, others learn", FAILS, least=0.1),
             ),
         ),
     },
@@ -58,4 +59,5 @@ DIGITS = Experiment(
     texts=network.TEXTS,
     figures=("learning", "final", figures.settling),
     check=network.check,
+    told=figures.saved,
 )

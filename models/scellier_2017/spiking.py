@@ -26,6 +26,7 @@ Found       Spikes cost 1.3 points (0.2 to 2.5, n = 5; rates: 3.9 %) at tau_r of
             strong nudges it is up to twice that: potentials then fluctuate with the spikes that drive them.
 Departures  - All of it. Nudged by +beta and by -beta (centred): the difference is twice as large, and with a random
               sign and a small beta outputs fall silent, with rates too.
+            - For the second nudge only the traces go back to the free phase's; s follows its drive within some steps.
             - No persistent states: every presentation starts from s = rho = 0; every phase takes its full time.
 Expect      digits, means over 5 replicas after 10 epochs: rates at most 6 %, spikes 7.5 %; traces of one step at least
             12 %, a nudge of 0.1 at least 60 %, where rates have at most 40 %
@@ -79,7 +80,7 @@ def what_is_left(run):
         for kind, shown, color in ((SPIKES, names, "C3"), (RATES, rates, "0.4")):
             at = {scale * known[name].get(parameter, base): name for name in shown}
             x = sorted(at)
-            last = [100 * plots.over_epochs(run, metrics, at[k], "test")[1][-1] for k in x]
+            last = [100 * plots.last_tested(run, metrics, at[k]) for k in x]
             found = [mean_interval(values, within=(0, 100)) for values in last]
             if len(x) == 1:
                 ax.axhspan(found[0].low, found[0].high, color=color, alpha=0.25, linewidth=0)

@@ -32,6 +32,7 @@ from matplotlib.ticker import NullLocator
 from neurosim import plots
 from neurosim.experiment import Comparison, Expect, Experiment, Preset
 from neurosim_models.scellier_2017 import network
+from neurosim_models.scellier_2017.figures import saved
 from neurosim_models.scellier_2017.network import APART, FIXED, POSITIVE, SYMMETRIC
 
 SECTION = "ours"
@@ -158,6 +159,7 @@ SYMMETRY = Experiment(
     },
     build=build,
     check=network.check,
+    told=saved,
     conditions=CONDITIONS,
     factors=("weights", "decay", "hidden"),
     comparisons=tuple(

@@ -265,3 +265,11 @@ def test_an_image_that_is_all_zero_has_no_direction(images):
     assert np.allclose(np.linalg.norm(fast.unit_length(images.train_images, "here"), axis=1), 1)
     with pytest.raises(ParameterError, match="tiny, train split: image 3 is all zero .2 of 40 are.*inputs=pixels"):
         fast.Inputs(fast.UNIT_LENGTH, DataSet("tiny", dark, images.train_labels, dark[:3], np.arange(3), 4, (6, 6), ""))
+
+
+def test_weights_start_from_a_standard_normal_distribution(circuit):
+    """Appendix B; a distribution of other tails ends elsewhere. Bounds: five standard errors of 1e5 draws."""
+    w = circuit(hidden="1400")[0].projections["W"].w.astype(float)
+    errors = 5 / np.sqrt(w.size)
+    assert abs(w.mean()) < errors and abs(w.std() - 1) < errors
+    assert abs((w**4).mean() - 3) < np.sqrt(96) * errors

@@ -434,3 +434,12 @@ def test_stdp_follows_one_nudged_phase_without_decay(wrong):
     DYNAMICS.check(values | wrong | {"rule": "contrastive"})
     with pytest.raises(ParameterError, match="rule: stdp follows one nudged phase and has no decay"):
         DYNAMICS.check(values | wrong)
+
+
+def test_weights_start_as_glorot_has_them(data):
+    """Uniform up to sqrt(6 / (n_in + n_out)), the largest near it, biases 0."""
+    circuit = network.build(values(hidden=(40, 30), alpha=(0.1, 0.1, 0.1)), data, 5)
+    sizes = [data.train_images.shape[1], 40, 30, data.n_classes]
+    for name, pre, post in zip(("h1", "h2", "y"), sizes, sizes[1:], strict=False):
+        largest = np.abs(circuit.projections[f"W_{name}"].w).max() / np.sqrt(6 / (pre + post))
+        assert 0.97 < largest <= 1 and not circuit.projections[f"b_{name}"].w.any()
