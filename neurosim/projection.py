@@ -211,6 +211,7 @@ class Projection(brian2.core.base.BrianObject):
         self.bounds = self._bounds(bounds, dale, dimension, here)
 
         self.transmissions = [Transmission(self, statement, here) for statement in sent]
+        self._folds = any(part.folds for transmission in self.transmissions for part in transmission.parts)
         self._delivery = _Step(self, "delivery", "groups", SLOTS_PER_ORDER * self.place + DELIVER)
         self._delivery.run = self._deliver
         self.contained_objects.append(self._delivery)
@@ -592,6 +593,8 @@ class Projection(brian2.core.base.BrianObject):
     def _deliver(self):
         if not self._checked:
             self._check_company()
+        if self._folds and self._scale != 1.0:
+            self.fold()
         for transmission in self.transmissions:
             transmission()
 

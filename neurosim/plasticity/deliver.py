@@ -359,6 +359,8 @@ class _Product(Part):
 class _Transformed(Part):
     """c f(w) g(pre) h(post) over lanes: a product with a matrix f(w) that is made tile by tile."""
 
+    folds = True
+
     def __init__(self, projection, term):
         super().__init__(projection)
         self._factors(term)
@@ -399,6 +401,8 @@ class _Transformed(Part):
 
 class _PassOver(Part):
     """Any expression, synapse by synapse."""
+
+    folds = True
 
     def __init__(self, projection, expr):
         super().__init__(projection)

@@ -7,9 +7,14 @@ from neurosim.plasticity.plan import ONE, constant
 
 
 class Part:
-    """A part of what is delivered; ``pure`` if it depends on the source and on the weights alone."""
+    """A part of what is delivered; ``pure`` if it depends on the source and on the weights alone.
+
+    ``folds`` if it takes weights with their scale folded in: that must happen before any part of the projection
+    delivers, or what was delivered before would be rounded differently when it is delivered anew.
+    """
 
     pure = True
+    folds = False
     pre_factors = ()
 
     def __init__(self, projection):
