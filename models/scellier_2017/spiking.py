@@ -87,7 +87,9 @@ def what_is_left(run):
                 ax.axhline(found[0].mean, color=color, label=kind)
                 continue
             bars = [[f.mean - f.low for f in found], [f.high - f.mean for f in found]]
-            ax.errorbar(x, [f.mean for f in found], bars, fmt="o-", color=color, markersize=4, capsize=3, label=kind)
+            means, named = [f.mean for f in found], kind if kind == SPIKES else f"_{kind}"  # the line's color says it
+            ax.plot(x, means, "o-", color=color, markersize=4, label=named)
+            ax.errorbar(x, means, bars, fmt="none", ecolor=color, capsize=3)
         ticks = sorted({scale * known[name].get(parameter, base) for name in names})
         ax.set_xscale("log")
         ax.set_yscale("log")

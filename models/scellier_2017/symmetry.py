@@ -121,13 +121,13 @@ def _draw(row, run, metrics, name):
     for ax, kind in ((row[1], "angle_"), (row[2], "difference_")):
         found = [plots.over_epochs(run, metrics, name, "train", column=c)[1] for c in metrics if c.startswith(kind)]
         for k, values in enumerate(each for each in found if np.isfinite(each).any()):
-            plots.plot_band(ax, epochs, values, label, color, within=(0, 180), linestyle="-" if k == 0 else "--")
+            plots.plot_band(ax, epochs, values, f"_{label}", color, within=(0, 180), linestyle="-" if k == 0 else "--")
     own = {name: each["value"] for name, each in run.record["parameters"].items()} | run.record["conditions"][name]
     if own["weights"] == APART:
         presentations = epochs * (run.record["data"]["train"] // own["lanes"])
         row[2].plot(epochs, shrinking(own["decay"], presentations), ".", color="k", markersize=4, zorder=4)
     plots.plot_band(
-        row[3], epochs, plots.over_epochs(run, metrics, name, "train", column="free_steps")[1], label, color
+        row[3], epochs, plots.over_epochs(run, metrics, name, "train", column="free_steps")[1], f"_{label}", color
     )
 
 
