@@ -53,6 +53,8 @@ class Presentation(brian2.core.base.BrianObject):
         The phase that is going on.
     left : int
         How many time steps of that phase are left after this one.
+    begins : bool
+        Whether this time step is the first of that phase.
     ends : str or None
         The phase that this time step is the last of.
     last_step : bool
@@ -117,6 +119,7 @@ class Presentation(brian2.core.base.BrianObject):
         """Be in this step of this presentation."""
         self.index, self.step = index, step
         self.phase, self.left, self.ends = self._phase_at[step], self._left_at[step], self._ends_at[step]
+        self.begins = self.left == self.phases[self.phase] - 1
         self.last_step = step == self.steps - 1
 
     def clamp(self, population, variable, values, rows=None):
@@ -298,12 +301,11 @@ class Presentation(brian2.core.base.BrianObject):
         index, step = divmod(self._next, self.steps)
         if index >= len(self.examples):
             raise ParameterError(f"Presentation: all {len(self.examples)} presentations are over; call show() for more")
-        begins = step == 0 or self._ends_at[step - 1] is not None
         self._at(index, step)
         self._next += 1
         if step == 0:
             self._begin()
-        if begins:
+        if self.begins:
             for population, variable, values in self._phased:
                 if self.phase in values:
                     population.view(variable)[...] = values[self.phase]

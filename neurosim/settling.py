@@ -2,25 +2,13 @@
 
 import brian2
 import numpy as np
-from numba import njit
 
 from neurosim.errors import NotSettledError, ParameterError, unknown
 from neurosim.limits import check_fits
+from neurosim.plasticity.largest import largest_difference
 
 ON = ("count", "raise")
 NEVER = -2  # a time step before all others
-
-
-@njit(cache=True)
-def largest_move(now, before):
-    """Return the largest |now - before|; nan where one is not a number."""
-    largest = now.dtype.type(0)
-    for k in range(now.size):
-        move = abs(now[k] - before[k])
-        if move != move:  # not a number
-            return move
-        largest = max(largest, move)
-    return largest
 
 
 class Settling(brian2.core.base.BrianObject):
@@ -110,7 +98,7 @@ class Settling(brian2.core.base.BrianObject):
             self._copied_at = shown.step
 
     def _look(self, last):
-        moves = [largest_move(now, before) for now, before in zip(self._now, self._before, strict=True)]
+        moves = [largest_difference(before, now) for now, before in zip(self._now, self._before, strict=True)]
         residual = np.max(moves)  # nan where one is not a number
         self._settled = residual < self.tolerance
         if self._settled:
@@ -260,6 +248,6 @@ class Redelivery(brian2.core.base.BrianObject):
 
     def run(self):
         shown = self.presentation
-        if shown.phase in self.phases and shown.left == shown.phases[shown.phase] - 1:
+        if shown.begins and shown.phase in self.phases:
             for projection in self.projections:
                 projection._deliver()

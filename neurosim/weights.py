@@ -16,10 +16,7 @@ class Uniform:
 
     def draw(self, shape, generator):
         """Return an array of that shape in base units."""
-        number = np.ndim(self.half_width) == 0 and isinstance(self.half_width, (int, float, np.number, Quantity))
-        width = float(self.half_width) if number and np.isrealobj(self.half_width) else np.nan
-        if not 0 <= width < np.inf:
-            raise ParameterError(f"Uniform: weights need a finite half width of at least 0, got {self.half_width}")
+        width = _checked(self.half_width, "Uniform: weights need a finite half width")
         return generator.uniform(-width, width, shape)
 
     @property
@@ -36,16 +33,20 @@ class Normal:
 
     def draw(self, shape, generator):
         """Return an array of that shape in base units."""
-        number = np.ndim(self.deviation) == 0 and isinstance(self.deviation, (int, float, np.number, Quantity))
-        deviation = float(self.deviation) if number and np.isrealobj(self.deviation) else np.nan
-        if not 0 <= deviation < np.inf:
-            raise ParameterError(f"Normal: weights need a finite deviation of at least 0, got {self.deviation}")
-        return deviation * generator.standard_normal(shape)
+        return _checked(self.deviation, "Normal: weights need a finite deviation") * generator.standard_normal(shape)
 
     @property
     def dimension(self):
         """Dimension of the weights."""
         return get_dimensions(self.deviation)
+
+
+def _checked(size, needed):
+    """Return a distribution's size in base units, a finite number of at least 0."""
+    number = np.ndim(size) == 0 and isinstance(size, (int, float, np.number, Quantity)) and np.isrealobj(size)
+    if not number or not 0 <= float(size) < np.inf:
+        raise ParameterError(f"{needed} of at least 0, got {size}")
+    return float(size)
 
 
 def glorot(n_in, n_out, gain=1.0):

@@ -8,7 +8,8 @@ from neurosim import ParameterError, Population, Presentation, Projection
 from neurosim.checkpoint import network_state, set_network_state
 from neurosim.errors import NotSettledError
 from neurosim.neurons import NeuronType
-from neurosim.settling import Persistence, Redelivery, Settling, largest_move
+from neurosim.plasticity.largest import largest_difference
+from neurosim.settling import Persistence, Redelivery, Settling
 
 LEAKY = NeuronType(
     equations="""
@@ -325,4 +326,4 @@ def test_phases_sets_variables_and_values_that_do_not_exist_are_refused(given, c
 def test_what_is_not_a_number_has_not_settled():
     """A number after one that is none does not hide it."""
     before, now = np.zeros(4, np.float32), np.array([1e-9, np.nan, 1e-9, 1e-9], np.float32)
-    assert np.isnan(largest_move(now, before)) and largest_move(now[2:], before[2:]) == np.float32(1e-9)
+    assert np.isnan(largest_difference(before, now)) and largest_difference(before[2:], now[2:]) == np.float32(1e-9)

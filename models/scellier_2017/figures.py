@@ -17,18 +17,18 @@ def saved(run):
             over_epochs(run, metrics, condition, "train", column=column)[1] for column in ("free_steps", "unsettled")
         )
         if np.isfinite(steps).any():
-            most = longest(run, condition)
+            share, most = saved_of(run, condition, steps)
             lines.append(
-                f"{condition}: {np.nanmean(steps):.1f} of {most} free steps, "
-                f"{100 * (1 - np.nanmean(steps) / most):.0f} % saved; "
+                f"{condition}: {np.nanmean(steps):.1f} of {most} free steps, {share:.0f} % saved; "
                 f"{100 * np.nanmean(unsettled):.0f} % of the batches did not settle in time"
             )
     return lines
 
 
-def longest(run, condition):
-    """Return how many time steps the free phase of a condition has."""
-    return run.record["conditions"][condition].get("free_steps", run.record["parameters"]["free_steps"]["value"])
+def saved_of(run, condition, steps):
+    """Return (percentage saved, time steps that the free phase of a condition has) where it took ``steps``."""
+    most = run.record["conditions"][condition].get("free_steps", run.record["parameters"]["free_steps"]["value"])
+    return 100 * (1 - np.nanmean(steps) / most), most
 
 
 def settling(run):
@@ -47,8 +47,9 @@ def settling(run):
         for ax, column, factor in ((left, "free_steps", 1), (right, "unsettled", 100)):
             epochs, values = over_epochs(run, metrics, condition, "train", column=column)
             plot_band(ax, epochs, factor * values, in_words(condition), color, within=(0, np.inf))
-        steps, most = over_epochs(run, metrics, condition, "train", column="free_steps")[1], longest(run, condition)
-        told.append(f"{in_words(condition)} {100 * (1 - np.nanmean(steps) / most):.0f} % of {most} steps")
+            if column == "free_steps":
+                share, most = saved_of(run, condition, values)
+                told.append(f"{in_words(condition)} {share:.0f} % of {most} steps")
     left.set_ylabel("mean length of the free phase (time steps)")
     right.set_ylabel("batches that did not settle in time (%)")
     right.set_ylim(-3, 103)
