@@ -49,6 +49,18 @@ class Interval:
     n: int
 
 
+def angle_of_ways(forward, backward):
+    """Return the angle between the weights of one way and those of the way back, transposed, (replicas,), in degrees.
+
+    Parameters
+    ----------
+    forward, backward : arrays (replicas, n, m) and (replicas, m, n)
+        W and R: 0 degrees where R is proportional to W^T.
+    """
+    back = np.swapaxes(backward, 1, 2)
+    return angle(np.reshape(forward, (len(forward), -1)), back.reshape(len(back), -1))
+
+
 def mean_interval(values, confidence=0.95, within=(-np.inf, np.inf)):
     """Return mean and Student-t confidence interval of independent values, as those of replicas.
 
@@ -131,6 +143,7 @@ def paired(a, b, confidence=0.95):
         return Paired(float(d[0]) if n else np.nan, np.nan, np.nan, n, np.nan, np.nan, np.nan)
     mean = float(d.mean())
     rounding = 1e-13 * max(np.abs(a).max(), np.abs(b).max())  # of a subtraction, and of the moments in SciPy's test
+    rounding = max(rounding, 1e-150)  # the squares of what is smaller cannot be told from 0
     if np.ptp(d) <= rounding:
         sign = np.sign(mean) if abs(mean) > rounding else np.nan
         return Paired(mean, mean, mean, n, float(sign * np.inf), 0.0 * abs(sign), float(sign * np.inf))

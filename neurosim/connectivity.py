@@ -67,6 +67,8 @@ class Layout:
 
 class _List(Layout):
     form = LIST
+    blocks = None  # of windows: see plasticity.blocks
+    backwards = False  # whether these windows are the source, and not the target
 
     def __init__(self, pre, post, n_pre, n_post, tap=None):
         order = np.lexsort((post, pre))
@@ -74,6 +76,22 @@ class _List(Layout):
         self.tap = None if tap is None else tap[order]
         self.indptr = np.searchsorted(self.i, np.arange(n_pre + 1)).astype(np.int64)
         super().__init__(n_pre, n_post, stored=(len(self.i),))
+
+    def take_windows(self, windows, channels, backwards=False):
+        """Know the windows (positions, taps), neurons of an image or -1, between which these synapses lie."""
+        position, tap = np.nonzero(windows >= 0)
+        seen, channel_0 = windows[position, tap], position * channels
+        pre, post = (channel_0, seen) if backwards else (seen, channel_0)
+        key = self.i.astype(np.int64) * self.columns + self.j
+        at = np.searchsorted(key, pre.astype(np.int64) * self.columns + post)
+        begins = np.diff(seen, prepend=-2) != 1
+        taps = np.searchsorted(position, np.arange(len(windows) + 1))
+        begins[taps[:-1][taps[:-1] < len(seen)]] = True
+        runs = np.flatnonzero(begins)
+        first = np.searchsorted(position[runs], np.arange(len(windows) + 1))
+        length, step = np.diff(runs, append=len(seen)), np.diff(taps) if backwards else np.ones(len(windows), int)
+        arrays = first, seen[runs], length, runs - taps[position[runs]], taps, at, step
+        self.blocks, self.backwards = (*(array.astype(np.int64) for array in arrays), channels), backwards
 
     def matrix(self, weights):
         full = np.zeros((len(weights), self.rows, self.columns), weights.dtype)
@@ -381,6 +399,7 @@ class Local(_Image):
         weight = (tap[:, None] * self.channels + channel).ravel()
         layout = _List(pre, post, source.n, target.n, tap=weight)
         layout.kernel_shape = (*self.kernel, self.image[2], self.channels)
+        layout.take_windows(taps, self.channels)
         return layout
 
 
@@ -530,6 +549,7 @@ class Backward:
             return _Spread(forward)
         layout = _List(forward.j, forward.i, source.n, target.n, tap=forward.tap)
         layout.kernel_shape = forward.kernel_shape
+        layout.take_windows(image.windows.reshape(len(image.windows), -1), image.channels, backwards=True)
         return layout
 
 

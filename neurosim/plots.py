@@ -117,7 +117,7 @@ def new_figure(run, width, height, title):
     return figure
 
 
-def _window(traces, keep):
+def window(traces, keep):
     """Return the arrays of one window, with time in ms from its start."""
     prefix = f"{keep}/"
     arrays = {name.removeprefix(prefix): value for name, (value, _) in traces.items() if name.startswith(prefix)}
@@ -138,7 +138,7 @@ def psp_and_modulator(run):
     """A hidden neuron's potential and spikes above its modulatory signal, early and late in learning."""
     traces = run.of_condition("traces.npz")
     steps = int(traces["steps"][0])
-    windows = {"early in learning": _window(traces, "first"), "late in learning": _window(traces, "last")}
+    windows = {"early in learning": window(traces, "first"), "late in learning": window(traces, "last")}
     layer = _hidden(windows["early in learning"])[0]
     # the neuron whose potential moves most early and late, so that both columns have something to see
     unit = np.argmax(np.prod([np.ptp(w[f"{layer}.v"], axis=0) for w in windows.values()], axis=0))
@@ -169,9 +169,13 @@ COLORS = MappingProxyType(  # of conditions, the same in all figures
         "shallow": "0.5", "backprop_3_layers": "C9", "backprop_4_layers": "C0", "feedback_alignment_3_layers": "C1",
         "feedback_alignment_4_layers": "C3", "frozen_first_layer": "0.5", "in_phases": "C4", "together": "C3",
         "backprop_softmax": "0.3", "updated_feedback": "C2", "fixed_feedback": "C3",
+        "microcircuit": "C2", "lagging": "C1", "first_frozen": "C4", "all_plastic": "C9",
+        "bp": "C0", "fa": "C3", "dfa": "C1", "tp": "0.5", "dtp": "C2", "sdtp": "C4", "ao_sdtp": "C9",
     }
 )  # fmt: skip
-STYLES = MappingProxyType({"half": "--", "deep": "-.", "untied": ":"})  # of variants of a condition, by their last word
+STYLES = MappingProxyType(  # of variants of a condition, by their last word
+    {"half": "--", "deep": "-.", "untied": ":", "parallel": "-", "alternating": "--", "augmented": ":"}
+)
 MANY = 6  # conditions from which bands would hide one another
 
 
@@ -280,7 +284,7 @@ def raster(run):
     """Spikes of all forward populations and signals of all feedback populations, late in learning."""
     traces = run.of_condition("traces.npz")
     steps = int(traces["steps"][0])
-    arrays = _window(traces, "last")
+    arrays = window(traces, "last")
     kept = slice(-RASTER_PRESENTATIONS * steps, None)
     time = arrays["time"][kept] - arrays["time"][kept][0]
     forward = [name.removesuffix(".s") for name in arrays if name.endswith(".s")]

@@ -122,7 +122,7 @@ class Presentation(brian2.core.base.BrianObject):
         self.begins = self.left == self.phases[self.phase] - 1
         self.last_step = step == self.steps - 1
 
-    def clamp(self, population, variable, values, rows=None):
+    def clamp(self, population, variable, values, rows=None, change=None):
         """Set a population's variable at the start of every presentation.
 
         Parameters
@@ -135,6 +135,8 @@ class Presentation(brian2.core.base.BrianObject):
             Rows to choose from.
         rows : array of int, shape (examples,), optional
             Which row an example takes (as a label does); example k takes row k if it is left out.
+        change : callable (values (replicas, lanes, n), begun) -> array of that shape, optional
+            Changes what is shown, given how many presentations began before: see :mod:`neurosim.augmentation`.
         """
         values = np.asarray(values)
         if values.ndim != 2 or values.shape[1] != population.n:
@@ -152,8 +154,13 @@ class Presentation(brian2.core.base.BrianObject):
                 f"Presentation.clamp: rows for {population.name}.{variable} must lie in 0..{len(values) - 1}, "
                 f"got {np.min(rows)}..{np.max(rows)}"
             )
+        if change is not None and (shape := np.shape(change(values[None, :1], 0))) != (1, 1, population.n):
+            raise ParameterError(
+                f"Presentation.clamp: change must return values for {population.name}.{variable} in the shape that it "
+                f"was given, (1, 1, {population.n}), got {shape}"
+            )
         kept = [c for c in self._clamps if (c[0], c[1]) != (population, variable)]
-        self._clamps = [*kept, (population, variable, values, None if rows is None else np.asarray(rows))]
+        self._clamps = [*kept, (population, variable, values, None if rows is None else np.asarray(rows), change)]
         population.view(variable)
 
     def gate(self, projection, *phases):
@@ -277,7 +284,7 @@ class Presentation(brian2.core.base.BrianObject):
                 "Presentation.show: whole numbers of shape (presentations, replicas, lanes) are needed, "
                 f"got {order.dtype} of shape {order.shape}"
             )
-        for population, variable, values, rows in self._clamps:
+        for population, variable, values, rows, _ in self._clamps:
             if order.shape[1] not in (1, population.replicas) or order.shape[2] != population.lanes:
                 raise ParameterError(
                     f"Presentation.show: {population.name} has {population.replicas} replicas and {population.lanes} "
@@ -317,8 +324,9 @@ class Presentation(brian2.core.base.BrianObject):
 
     def _begin(self):
         chosen = self.examples[self.index]
-        for population, variable, values, rows in self._clamps:
-            population.view(variable)[...] = values[chosen if rows is None else rows[chosen]]
+        for population, variable, values, rows, change in self._clamps:
+            state, found = population.view(variable), values[chosen if rows is None else rows[chosen]]
+            state[...] = found if change is None else change(np.broadcast_to(found, state.shape), self._begun)
         for recipients, values, seed in self._draws:
             generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(self._begun,)))
             drawn = generator.choice(values, (recipients[0][0].replicas, 1, 1))

@@ -132,6 +132,10 @@ class Readout(_AtEnd):
         self._past += lanes
         self._sum[...] = 0
 
+    def read(self):
+        """Return targets and guesses now, each (replicas, lanes, n)."""
+        return self.population.view("target"), self.population.view("guess")
+
     @property
     def shown(self):
         """How many presentations of each replica are counted so far."""
@@ -196,8 +200,8 @@ class SquaredError(_AtEnd):
         if self.presentation.ends != self.phase:
             return
         counts = self._past + np.arange(self.population.lanes) < self.counted
-        target = self.population.view("target")[:, counts].astype(float)
-        error = target - self.population.view("guess")[:, counts]
+        target, guess = (each[:, counts].astype(float) for each in self.read())
+        error = target - guess
         self._squared += np.einsum("rln,rln->r", error, error)
         self._targets += target.sum(axis=1)
         self._targets_squared += np.einsum("rln,rln->rn", target, target)
@@ -227,6 +231,49 @@ class SquaredError(_AtEnd):
         self._past, self._count = int(arrays["past"]), int(arrays["count"])
         self._squared, self._targets = arrays["squared"].copy(), arrays["targets"].copy()
         self._targets_squared = arrays["targets squared"].copy()
+
+
+class RootMeanSquare(_AtEnd):
+    """Root mean squares over neurons, lanes and presentations, each read in the last step of a presentation.
+
+    Parameters
+    ----------
+    presentation : Presentation
+        What is shown.
+    reads : dict of str to callable () -> array (replicas, lanes, n)
+        What is read, by name.
+    replicas : int
+        Number of replicas.
+    """
+
+    def __init__(self, presentation, reads, replicas, name="root_mean_square*"):
+        super().__init__(presentation.clock, order=2, name=name)
+        self.presentation, self.reads, self.replicas = presentation, reads, replicas
+        self.begin()
+
+    def begin(self):
+        """Start anew."""
+        self._sums, self._count = {name: np.zeros(self.replicas) for name in self.reads}, 0
+
+    def run(self):
+        if not self.presentation.last_step:
+            return
+        for name, read in self.reads.items():
+            self._sums[name] += np.square(read(), dtype=float).mean(axis=(1, 2))
+        self._count += 1
+
+    def __getitem__(self, name):
+        """Return the root mean square since :meth:`begin`, shape (replicas,); 0 before a presentation has ended."""
+        return np.sqrt(self._sums[name] / max(1, self._count))
+
+    def state(self):
+        """Return what has been read since :meth:`begin`, as arrays by name, for checkpoints."""
+        return {"count": np.array(self._count)} | {f"sum {name}": each.copy() for name, each in self._sums.items()}
+
+    def set_state(self, arrays):
+        """Set what :meth:`state` gave."""
+        self._count = int(arrays["count"])
+        self._sums = {name: arrays[f"sum {name}"].copy() for name in self.reads}
 
 
 class Window(_AtEnd):

@@ -52,3 +52,27 @@ def _checked(size, needed):
 def glorot(n_in, n_out, gain=1.0):
     """Return the uniform distribution of Glorot and Bengio (2010) for so many inputs and outputs, ``gain`` as wide."""
     return Uniform(gain * np.sqrt(6 / (n_in + n_out)))
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """Initial weights with orthonormal rows or columns, whichever are fewer, drawn uniformly, ``gain`` times as large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = Orthogonal().draw((3, 5), np.random.default_rng(1))
+    >>> bool(np.allclose(w @ w.T, np.eye(3)))
+    True
+    """
+
+    gain: float = 1.0
+
+    def draw(self, shape, generator):
+        """Return a matrix of that shape."""
+        if len(shape) != 2:
+            raise ParameterError(f"Orthogonal: weights that are a matrix are needed, got the shape {shape}")
+        gain = _checked(self.gain, "Orthogonal: weights need a finite gain")
+        q, r = np.linalg.qr(generator.standard_normal((max(shape), min(shape))))
+        q = q * np.sign(np.diag(r))
+        return gain * (q if shape[0] >= shape[1] else q.T)

@@ -84,7 +84,7 @@ def test_no_difference_at_all_is_no_test(noise):
     assert np.isnan([found.t, found.p, found.effect]).all()
 
 
-numbers = st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 0.1, 0.1 + 1e-16, 1 + 5e-15])
+numbers = st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 0.1, 0.1 + 1e-16, 1 + 5e-15, 1e-308, 1e-160])
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=6))

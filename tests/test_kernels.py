@@ -314,7 +314,7 @@ def test_kernels_are_right_at_the_size_from_which_threads_share_the_work(precisi
 
 
 @pytest.mark.skipif(INTERPRETED in os.environ, reason="this is the interpreted run")
-@pytest.mark.parametrize("file", ["test_kernels.py", "test_patches.py"])
+@pytest.mark.parametrize("file", ["test_kernels.py", "test_patches.py", "test_blocks.py"])
 def test_kernels_without_compilation_pass_the_small_cases(file):
     """NUMBA_DISABLE_JIT=1: the kernels as plain Python, for those who debug or measure coverage."""
     path = os.path.join(os.path.dirname(__file__), file)

@@ -27,7 +27,7 @@ import numpy as np
 from brian2 import Clock, Network, ms
 
 from neurosim import neurons, plots
-from neurosim.analysis import angle
+from neurosim.analysis import angle_of_ways
 from neurosim.connectivity import Transposed
 from neurosim.errors import ParameterError
 from neurosim.experiment import Expect, Experiment, Parameter, Preset
@@ -222,8 +222,7 @@ def _measures(forward, backward, epsilon):
         return np.max(found, axis=0)
 
     def turned(i):
-        w, r = forward[i].w, np.swapaxes(backward[i].w, 1, 2)
-        return np.nan_to_num(angle(w.reshape(len(w), -1), r.reshape(len(r), -1)), nan=90.0)
+        return np.nan_to_num(angle_of_ways(forward[i].w, backward[i].w), nan=90.0)
 
     angles = {f"angle_W{i}_R{i}": (lambda i=i: turned(i), "degree") for i in sorted(backward)}
     return angles | {"drift": (drift, "1")}

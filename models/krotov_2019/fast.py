@@ -17,7 +17,7 @@ from neurosim.connectivity import Transposed
 from neurosim.errors import ParameterError
 from neurosim.experiment import Parameter
 from neurosim.neurons import NeuronType
-from neurosim.plasticity import library
+from neurosim.plasticity import adam, library
 from neurosim.population import Population
 from neurosim.presentation import Presentation
 from neurosim.projection import Projection
@@ -36,7 +36,7 @@ QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 CURRENT = "drive_post = sign(w) * abs(w)**(p - 1) * v_pre"
 FIELD = "v_post = w * v_pre"
 BACK = "d_post = w * delta_pre"
-BACKPROP_RULE = top.adam("v_pre * m_post")
+BACKPROP_RULE = adam.rule("v_pre * m_post")
 
 INPUT = NeuronType("v : 1", symbols={"v": "pixel, set by the presentation (1)"}, source=PAPER)
 HIDDEN = NeuronType(
@@ -57,17 +57,17 @@ TAUGHT = NeuronType(
     v : 1
     d : 1
     m = d * n * int(v > 0) * abs(v)**(n - 1) : 1
-    {top.ADAM_EQUATIONS}
+    {adam.EQUATIONS}
     """,
-    update=top.ADAM_UPDATE,
+    update=adam.UPDATE,
     symbols={
         "v": "field W v (1)",
         "d": "error that has come back: weighted sum of the errors of the top layer (1)",
         "m": "error signal: d times the slope of max(v, 0)^n (1)",
         "n": "power of the features",
     }
-    | top.ADAM_SYMBOLS,
-    source=f"backprop, as in {PAPER}, section 4; {top.ADAM_SOURCE}",
+    | adam.SYMBOLS,
+    source=f"backprop, as in {PAPER}, section 4; {adam.SOURCE}",
 )
 
 TEXTS = {
@@ -179,8 +179,8 @@ class Shapes:
 
     def output(self, shape, name="y", order=2):
         """Return the population of the classes."""
-        adam, _ = top.constants(self.values)
-        constants = adam | {"m": self.values["m"]}
+        fading, _ = top.constants(self.values)
+        constants = fading | {"m": self.values["m"]}
         return Population(self.classes, top.CLASSES, order=order, name=name, namespace=constants, **shape)
 
     def classifier(self, h, y, learns, weights, power=None, name="S"):
@@ -341,9 +341,10 @@ def _end_to_end(shapes):
     for learns in (True, False):
         shape, shown = shapes.network(tests=not learns)
         suffix = "" if learns else "_test"
-        adam, synapses = top.constants(values)
+        fading, synapses = top.constants(values)
         x = Population(shapes.pixels, INPUT, order=0, name=f"x{suffix}", **shape)
-        h = Population(shapes.hidden, TAUGHT, order=1, name=f"h{suffix}", namespace=adam | {"n": values["n"]}, **shape)
+        constants = fading | {"n": values["n"]}
+        h = Population(shapes.hidden, TAUGHT, order=1, name=f"h{suffix}", namespace=constants, **shape)
         y = shapes.output(shape, f"y{suffix}")
         w = Projection(
             x, h, FIELD, BACKPROP_RULE if learns else None, weights=glorot(x.n, h.n), name=f"W{suffix}",

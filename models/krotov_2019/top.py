@@ -7,56 +7,20 @@ Equations   f = max(W v / a, 0)^n    c = tanh(b S f)    b = beta / <sum of f>   
 Symbols     v input, W v / a field of a feature, f feature, c class, t target 1 or -1 (1); n, m powers, a, b scales;
             <> mean over training images; F, V running means of gradient and squared gradient, k steps of Adam, eta
             its step
-Adam is written as Kingma & Ba (2015) have it at the end of their section 2, with the correction of both means in the
-step, so that it is one number for all synapses: every neuron of the target keeps its own.
+Adam is that of neurosim.plasticity.adam.
 """
 
 import numpy as np
 
 from neurosim.experiment import Parameter
 from neurosim.neurons import NeuronType
+from neurosim.plasticity import adam
 
 PAPER = "arXiv:1806.10181"
-ADAM_SOURCE = "Kingma & Ba 2015, algorithm 1 and the end of section 2"
 
 FEATURE = "int(v_pre > 0) * abs(v_pre)**n"  # max(v, 0)^n, without powers of 0, which are slow
 TRANSMIT = f"v_post = w * {FEATURE}"
-
-
-def adam(gradient):
-    """Return the rule of Adam for what is added up over lanes: minus the gradient of the loss, as text."""
-    return f"""
-    G : 1 (shared)
-    F : 1
-    V : 1
-    G = {gradient}
-    F += (1 - b1) * (G - F)
-    V += (1 - b2) * (G**2 - V)
-    w += step_post / lanes * F / (sqrt(V) + tiny)
-    """
-
-
-RULE = adam(f"{FEATURE} * delta_post")
-
-ADAM_EQUATIONS = """
-    eta : 1
-    filled1 : 1
-    filled2 : 1
-    step : 1
-    """
-ADAM_UPDATE = """
-    filled1 += int(eta > 0) * (1 - b1) * (1 - filled1)
-    filled2 += int(eta > 0) * (1 - b2) * (1 - filled2)
-    step = eta * sqrt(filled2) / clip(filled1, 1 - b1, 1)
-    """
-ADAM_SYMBOLS = {
-    "eta": "step of Adam in this epoch (1); 0 while its synapses do not learn",
-    "filled1": "1 - b1^k after k steps: how far the mean of the gradient has been filled",
-    "filled2": "1 - b2^k: likewise, of the squared gradient",
-    "step": "eta sqrt(1 - b2^k) / (1 - b1^k)",
-    "b1": "factor by which the mean of the gradient fades in a step",
-    "b2": "likewise, of the squared gradient",
-}
+RULE = adam.rule(f"{FEATURE} * delta_post")
 
 CLASSES = NeuronType(
     equations=f"""
@@ -65,9 +29,9 @@ CLASSES = NeuronType(
     gain : 1
     c = tanh(gain * v) : 1
     delta = m * abs(target - c)**(m - 1) * sign(target - c) * gain * (1 - c**2) : 1
-    {ADAM_EQUATIONS}
+    {adam.EQUATIONS}
     """,
-    update=ADAM_UPDATE,
+    update=adam.UPDATE,
     symbols={
         "v": "field S f (1)",
         "c": "activity, -1 to 1 (1)",
@@ -76,8 +40,8 @@ CLASSES = NeuronType(
         "delta": "minus the slope of the loss |c - target|^m against v",
         "m": "power of the loss",
     }
-    | ADAM_SYMBOLS,
-    source=f"Krotov, Hopfield 2018, {PAPER}, equation 1 and appendix B; {ADAM_SOURCE}",
+    | adam.SYMBOLS,
+    source=f"Krotov, Hopfield 2018, {PAPER}, equation 1 and appendix B; {adam.SOURCE}",
 )
 
 DECLINES = {  # of Adam's step: (part of the epochs, factor), one after another
@@ -105,8 +69,8 @@ PARAMETERS = (
 
 def constants(values):
     """Return (those of the neurons of Adam's target, those of the synapses)."""
-    adam = {name: values[name] for name in ("b1", "b2")}
-    return adam, adam | {"tiny": values["tiny"]}
+    fading = {name: values[name] for name in ("b1", "b2")}
+    return fading, fading | {"tiny": values["tiny"]}
 
 
 def step_of_epoch(values, epoch, epochs):

@@ -15,7 +15,7 @@ import numpy as np
 from brian2 import Clock, Network, ms
 
 from neurosim import neurons
-from neurosim.analysis import angle
+from neurosim.analysis import angle_of_ways
 from neurosim.connectivity import Dense, Random, Transposed
 from neurosim.errors import ParameterError
 from neurosim.experiment import Parameter
@@ -238,7 +238,7 @@ class _Layers:
         measures = {}
         if last in self.fixed:
             w, b = self.plastic["W_y"], self.fixed[last]
-            measures["angle_W_B"] = (lambda: _flat_angle(w, b), "degree")
+            measures["angle_W_B"] = (lambda: angle_of_ways(w.copy_of_weights(), b.copy_of_weights()), "degree")
         return Circuit(
             network=Network(*self.objects, *self.plastic.values(), shown, *recorders),
             populations={p.name: p for p in (x, *self.forward, error)},
@@ -249,12 +249,6 @@ class _Layers:
             alignment=alignment,
             measures=measures,
         )
-
-
-def _flat_angle(forward, feedback):
-    """Return the angle between W^T and B, flattened, (replicas,)."""
-    w, b = np.swapaxes(forward.w, 1, 2), feedback.w
-    return angle(w.reshape(len(w), -1), b.reshape(len(b), -1))
 
 
 def _with_noise(kind):

@@ -14,7 +14,7 @@ import numpy as np
 from brian2 import Clock, Network, ms
 
 from neurosim import neurons
-from neurosim.analysis import angle
+from neurosim.analysis import angle_of_ways
 from neurosim.connectivity import Transposed
 from neurosim.errors import ParameterError
 from neurosim.experiment import Parameter
@@ -319,11 +319,8 @@ class Layers:
         if self.values["weights"] != SYMMETRIC:
             for below, here in zip(self.hidden, self.layers[1:], strict=True):
                 w, r = self.plastic[f"W_{here.name}"], self.plastic[f"R_{below.name}"]
-                measures[f"angle_{below.name}_{here.name}"] = (lambda w=w, r=r: two_ways(w, r), "degree")
+                measures[f"angle_{below.name}_{here.name}"] = (
+                    lambda w=w, r=r: angle_of_ways(w.copy_of_weights(), r.copy_of_weights()),
+                    "degree",
+                )
         return measures
-
-
-def two_ways(forward, backward):
-    """Return the angle between W^T and R, flattened, (replicas,), in degrees."""
-    w, r = np.swapaxes(forward.copy_of_weights(), 1, 2), backward.copy_of_weights()
-    return angle(w.reshape(len(w), -1), r.reshape(len(r), -1))

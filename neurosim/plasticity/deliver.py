@@ -5,7 +5,7 @@ import sympy
 
 from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS, SPREAD
 from neurosim.errors import EquationError
-from neurosim.plasticity import blas, kernels, patches
+from neurosim.plasticity import blas, blocks, kernels, patches
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.emit import Arguments, transform_kernel, transmit_kernel, user_functions
@@ -275,6 +275,8 @@ class _Product(Part):
             self._run, self.plan = self._spread, f"matrix products image by image, added up where windows lie; {costs}"
         elif hasattr(layout, "geometry"):
             self._run, self.plan = self._convolve, f"matrix products over the windows of image after image; {costs}"
+        elif layout.form == LIST and layout.blocks:
+            self._run, self.plan = self._windows, f"a matrix product over lanes for every window; {costs}"
         elif layout.form == LIST:
             self._run, self.plan = self._list, f"a list of synapses, all lanes of a synapse together; {costs}"
         elif binary(self.pre, projection):
@@ -305,6 +307,11 @@ class _Product(Part):
         projection, layout = self.projection, self.projection.layout
         scale = self.coefficient * projection.scale
         patches.spread(layout.geometry, self.pre(), projection.stored, out, scale, keep)
+
+    def _windows(self, out, keep):
+        projection, layout = self.projection, self.projection.layout
+        scale, deliver = self.coefficient * projection.scale, blocks.spread if layout.backwards else blocks.convolve
+        deliver(layout.blocks, self.pre(), projection.stored, out, scale, keep)
 
     def _list(self, out, keep):
         projection, layout = self.projection, self.projection.layout
@@ -343,6 +350,9 @@ class _Product(Part):
             patches.convolve(layout.geometry, pre, weights, out, scale, keep)
         elif hasattr(layout, "geometry"):
             patches.spread(layout.geometry, pre, weights, out, scale, keep)
+        elif layout.form == LIST and layout.blocks and other.copies > 1:
+            deliver = blocks.convolve if layout.backwards else blocks.spread
+            deliver(layout.blocks, pre, weights, out, scale, keep)
         elif layout.form == LIST:
             kernels.deliver_list_backwards(weights, layout.indptr, layout.j, pre, pre.dtype.type(scale), keep, out)
         elif layout.form == PAIRS:

@@ -169,6 +169,7 @@ class RuleKernel:
     def __init__(self, arguments, groups, form, lanes, masked, bounded, gate=None, column_gate=None):
         self.arguments, self.form, self.lanes = arguments, form, lanes
         self.masked, self.bounded = masked, bounded
+        self.sums = arguments.form == "list"  # whether products over lanes are made here, synapse by synapse
         self.gate, self.column_gate = gate, column_gate
         self.lines = []
         for updates, _ in groups:
@@ -277,7 +278,7 @@ class RuleKernel:
         self.lines += self._loop(2)
         for k, _ in self._arrays(names):
             add(f"            x{k} = y{k}[s]")
-        if self.form == "list":
+        if self.sums:
             for name in self.arguments.met["P"].values():
                 if f"{name}_" in names:
                     add(f"            {name}_ = dot({name}r, {name}c[j])")
@@ -310,7 +311,7 @@ class RuleKernel:
         names += ["low", "high"] if self.bounded else []
         names += [f"v{k}" for k in used.values()]
         products = list(met["P"].values())
-        if self.form == "list":
+        if self.sums:
             products = [f"{name}{side}" for name in products for side in ("a", "h")]
         names += [name for kind in met if kind != "P" for name in met[kind].values()] + products
         head = [f"def serial(first, last, {', '.join(names)}):"]
@@ -331,10 +332,10 @@ class RuleKernel:
         head += ["        lowest, highest = low[ip], high[ip]"] if self.bounded else []
         head += [f"        {name}_ = {name}[r, ip]" for name in met["A"].values()]
         head += [f"        {name}_ = {name}[r]" for name in met["H"].values()]
-        if self.form == "list":
+        if self.sums:
             head += [f"        {name}r, {name}c = {name}a[r, ip], {name}h[r]" for name in met["P"].values()]
         else:
-            head += [f"        {name}_ = {name}[q]" for name in met["P"].values()]
+            head += [f"        {name}_ = {name}[{'r' if self.form == 'list' else 'q'}]" for name in met["P"].values()]
         head += ["        there = mask[i % mask.shape[0]]"] if self.masked else []
         return "\n".join(head + self.lines) + "\n", ", ".join(names), names
 

@@ -3,9 +3,9 @@
 import numpy as np
 import sympy
 
-from neurosim.connectivity import BACKWARDS, MATRIX, PAIRS, SPREAD
+from neurosim.connectivity import BACKWARDS, LIST, MATRIX, PAIRS, SPREAD
 from neurosim.errors import EquationError
-from neurosim.plasticity import blas, kernels, patches
+from neurosim.plasticity import blas, blocks, kernels, patches
 from neurosim.plasticity.columns import Columns
 from neurosim.plasticity.cost import cost, in_bytes
 from neurosim.plasticity.factor import Factor
@@ -94,7 +94,8 @@ def _plain(projection, groups):
     """Return (products, decays) if all that happens is that products of both sides are added, and w decays; or None."""
     layout = projection.layout
     masked = layout.mask is not None and not hasattr(layout, "geometry")
-    if layout.form not in (MATRIX, SPREAD) or masked or projection.bounds is not None:
+    windows = layout.form == LIST and layout.blocks and projection.copies > 1
+    if not (layout.form in (MATRIX, SPREAD) or windows) or masked or projection.bounds is not None:
         return None
     found = [(event, s) for event, members in groups for s in members]
     if any(s.target != WEIGHT or s.operator == "=" for _, s in found):
@@ -116,7 +117,7 @@ def _plain(projection, groups):
                 decays.append(term)
             else:
                 return None
-    if (decays and len(found) > 1) or (layout.padded and decays):
+    if decays and (len(found) > 1 or layout.padded or windows):
         return None
     spike = spike_symbol(projection.source, "_pre")
     if single and not decays and any(term.pre != spike for term in products):
@@ -182,6 +183,9 @@ class _Outer:
         if hasattr(projection.layout, "geometry"):
             self._run = self._correlate
             self.plan = f"matrix products over the windows of image after image, added to the weights in place; {costs}"
+        elif projection.layout.form == LIST:
+            self._run = self._windows
+            self.plan = f"a matrix product over lanes for every window, added to the weights in place; {costs}"
         elif binary(self.pre, projection):
             self._run = self._binary
             self.plan = f"tables of sums over lanes, or rows of spikes where few spike, added in place; {costs}"
@@ -208,6 +212,11 @@ class _Outer:
             image, signal = signal, image
         change = _correlation(projection, image, signal)
         projection.stored[...] += change * change.dtype.type(alpha)
+
+    def _windows(self, alpha):
+        layout, sides = self.projection.layout, (self.pre.at_end(), self.post.at_end())
+        image, signal = sides[::-1] if layout.backwards else sides
+        blocks.correlate(layout.blocks, image, signal, self.projection.stored, alpha)
 
     def _binary(self, alpha):
         change = self.post.at_end() * self.projection.source.precision.type(alpha)

@@ -132,6 +132,35 @@ DENDRITIC = Rule(
     source="Urbanczik, Senn 2014, Neuron 81:521; low-passed as in Sacramento et al. 2018, Methods",
 )
 
+APICAL_INHIBITION = Rule(
+    "apical inhibitory plasticity",
+    """ddelta/dt = ((v_rest - v_A_post) * r_pre - delta) / tau_w : 1
+    dw/dt = eta * delta""",
+    symbols=RATES
+    | {
+        "r": "rate of the interneuron (1)",
+        "v_A": "potential of the target's apical dendrite (1)",
+        "v_rest": "potential to which inhibition brings it (1)",
+        "delta": "low-passed change, one a synapse (1)",
+        "tau_w": "time constant of that low-pass (s)",
+    },
+    source="Sacramento, Costa, Bengio, Senn 2018, section 2: interneuron to apical dendrite",
+)
+
+TOP_DOWN = Rule(
+    "top-down prediction",
+    """ddelta/dt = ((r_post - reconstructed_post) * r_pre - delta) / tau_w : 1
+    dw/dt = eta * delta""",
+    symbols=RATES
+    | {
+        "r": "rate of the source, in the area above, and of the target (1)",
+        "reconstructed": "rate of the target that the area above predicts, phi of what arrives from there (1)",
+        "delta": "low-passed change, one a synapse (1)",
+        "tau_w": "time constant of that low-pass (s)",
+    },
+    source="Sacramento, Costa, Bengio, Senn 2018, section 2: top-down synapses where they are plastic",
+)
+
 HINGE = Rule(
     "hinge-gated Hebb",
     "w += eta * r_pre * (shown_post * int(h_post < S) - mu * (1 - shown_post) * int(h_post > -S))",
@@ -206,6 +235,6 @@ ELIGIBILITY = Rule(
 )
 
 RULES = (
-    THREE_FACTOR, DELTA, HEBB, OJA, BCM, COMPETITIVE, CONTRASTIVE, DENDRITIC, HINGE, MIRRORED, NODE_PERTURBATION, STDP,
-    ELIGIBILITY,
+    THREE_FACTOR, DELTA, HEBB, OJA, BCM, COMPETITIVE, CONTRASTIVE, DENDRITIC, APICAL_INHIBITION, TOP_DOWN, HINGE,
+    MIRRORED, NODE_PERTURBATION, STDP, ELIGIBILITY,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import sympy
 
 from neurosim.connectivity import LIST
-from neurosim.plasticity import blas
+from neurosim.plasticity import blas, blocks
 from neurosim.plasticity.compile import compile_kernel
 from neurosim.plasticity.cost import cost
 from neurosim.plasticity.emit import Arguments, RuleKernel, Update, user_functions
@@ -47,7 +47,9 @@ class PassOver:
 
     def __init__(self, projection, groups, where, confines=True):
         self.projection, layout = projection, projection.layout
-        self.arguments = Arguments(projection.scope, projection.kept, "list" if layout.form == LIST else "rows")
+        self.windows = layout.form == LIST and layout.blocks is not None and projection.copies > 1
+        form = "list" if layout.form == LIST and not self.windows else "rows"
+        self.arguments = Arguments(projection.scope, projection.kept, form)
         self.terms = []
         self.given = None
         self.single = projection.copies == 1 and not layout.padded
@@ -152,7 +154,9 @@ class PassOver:
             else:
                 once.append(arguments.reduced(term, 1 if names & summed else projection.copies))
                 how = "elementwise"
-                if product and projection.layout.form == LIST:
+                if product and self.windows:
+                    how = f"a matrix product over lanes for every window; {cost(projection, 0, 1)}"
+                elif product and projection.layout.form == LIST:
                     how = f"one sum over lanes a synapse; {cost(projection, 0, 1)}"
                 elif product:
                     how = f"matrix product over lanes, tile by tile; {cost(projection, 0, 1)}"
@@ -176,7 +180,9 @@ class PassOver:
         precision = projection.source.precision.type
         self.fixed = {name: precision(constant(expr, projection.scope)) for expr, name in met["c"].items()}
         rows, columns = projection.layout.rows, projection.layout.columns
-        if self.products and projection.layout.form != LIST:
+        if self.windows:
+            self.scratch = {name: np.empty_like(projection.stored) for name in self.products}
+        elif self.products and projection.layout.form != LIST:
             count = len(self.products)
             rows *= projection.source.replicas
             self.tile = max(1, min(rows, max(16, SCRATCH // (count * columns * precision().itemsize))))
@@ -230,13 +236,18 @@ class PassOver:
         self.kernel(work * replicas, 0, layout.rows * replicas, *arguments)
 
     def _found(self):
-        """Return what only this step has beside factors: columns of spikes, both sides of products of a list."""
+        """Return what only this step has beside factors: columns of spikes, and of products of a list, both sides."""
         projection, layout, found = self.projection, self.projection.layout, {}
         if self.form == "columns":
             spikes, n = projection.target.spikes, projection.target.n
             found["starts"] = np.searchsorted(spikes, np.arange(projection.source.replicas + 1) * n)
             found["columns"] = spikes % n
         for name, (pre, post) in self.products.items():
+            if self.windows:
+                image, signal = (pre.at_end(), post.at_end())[:: -1 if layout.backwards else 1]
+                found[name] = self.scratch[name]
+                blocks.correlate(layout.blocks, image, signal, found[name], keep=False)
+                continue
             for side, value in (("a", layout.pre(pre.at_end())), ("h", layout.post(post.at_end()))):
                 found[name + side] = np.ascontiguousarray(value.transpose(0, 2, 1))
         return found
