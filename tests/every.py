@@ -38,6 +38,10 @@ SMALL = {
     "amit_2018.linear": {
         "inputs": "6", "hidden": "5,5", "outputs": "4", "lanes": "6", "iterations": "20", "epochs": "2",
     },
+    "bartunov_2018.mnist_fc": {"hidden": "8,7", "auxiliary": "6", "lanes": "10", "epochs": "2"},
+    "bartunov_2018.mnist_local": {"algorithm": "sdtp", "lanes": "10", "epochs": "2"},
+    "bartunov_2018.cifar_fc": {"algorithm": "sdtp", "hidden": "8,7", "lanes": "10", "epochs": "2"},
+    "bartunov_2018.cifar_local": {"algorithm": "dtp", "lanes": "10", "epochs": "2"},
     "krotov_2019.dynamics": {"hidden": "10", "lanes": "20", "hold": "60*ms", "dt": "1*ms", "epochs": "2"},
     "krotov_2019.digits": {
         "hidden": "20", "lanes": "20", "hold": "25*ms", "tau": "2*ms", "dt": "0.2*ms", "tau_L": "1*second",
@@ -49,6 +53,13 @@ SMALL = {
     "scellier_2017.digits": {"lanes": "20", "free_steps": "10", "nudged_steps": "4", "epochs": "1"},
     "scellier_2017.spiking": {"hidden": "10", "lanes": "30", "beta": "1", "tau_r": "10*ms", "epochs": "1"},
     "scellier_2017.symmetry": {"lanes": "20", "free_steps": "10", "epochs": "1"},
+    "sacramento_2018.selfprediction": FUNCTION | {"hidden": "6", "lanes": "10", "pattern": "5*ms", "epochs": "2"},
+    "sacramento_2018.association": {"hidden": "6", "inputs": "6", "outputs": "4", "examples": "3", "pattern": "5*ms", "epochs": "2"},
+    "sacramento_2018.regression": FUNCTION | {"hidden": "6", "lanes": "10", "pattern": "5*ms", "epochs": "2"},
+    "sacramento_2018.disinhibition": {"hidden": "6", "lanes": "20", "shares": "1,0.1", "epochs": "2"},
+    "sacramento_2018.mnist": {"hidden": "6,5", "lanes": "20", "epochs": "2"},
+    "sacramento_2018.gradient": {"hidden": "6", "lanes": "20", "pattern": "5*ms", "tested": "5*ms", "epochs": "1"},
+    "sacramento_2018.digits": {"hidden": "6", "lanes": "20", "tested": "5*ms", "epochs": "1"},
 }  # fmt: skip
 
 
@@ -62,6 +73,8 @@ COARSE = {
         "HIDDEN": 12, "PASSES": 1, "LANES": 20, "STRENGTHS": np.array([0, 0.9]), "FINE": np.array([0, 0.9]),
         "ALONE_WINS": np.array([0.9, 1.2]), "GRID": 3, "SHOWN": 5, "LONG": 0.2 * second,
     }),
+    "sacramento_2018.disinhibition": ("disinhibition_study", {"IMAGES": 4, "SETTLING": 5, "LASTING": 5}),
+    "sacramento_2018.gradient": ("gradient_study", {"DEPTHS": {2: (5, 4)}, "LAMBDAS": np.array([0.001, 0.01, 0.1, 0.2]), "EXAMPLES": 2}),
     "scellier_2017.dynamics": ("dynamics_study", {
         "DEPTHS": {3: ((6, 6, 6), (0.4, 0.1, 0.05, 0.02), 1)}, "EXAMPLES": 60, "LANES": 2, "AMONG": 9, "MOST": 50,
         "FREE": 10, "NUDGED": 5, "GAINS": (1.0,), "EPSILONS": (0.5,), "LADDER": (0.5,), "ALPHAS": (1e-3,),

@@ -55,7 +55,7 @@ def test_summary_has_every_condition_and_split_in_the_last_epoch(small, small_ru
 
 RATES = [f"lillicrap_2016.{name}" for name in ("linear", "mnist", "deep", "phases")]
 LAYERS = [f"amit_2018.{name}" for name in ("mlp", "simpnet", "deepernet_s")]
-DIFFERENT = "hidden", "density", "start"  # what else makes networks that start unlike
+DIFFERENT = "hidden", "density", "start", "width_first"  # what else makes networks that start unlike
 
 
 UNLIKE = ".spiking", ".circuit", "krotov_2019.mnist", "krotov_2019.power", "krotov_2019.cifar"  # or only one
