@@ -14,6 +14,7 @@ from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 from brian2.core.functions import DEFAULT_FUNCTIONS, Function
 from brian2.core.variables import ArrayVariable
 from brian2.groups.group import CodeRunner
+from scipy.special import exprel
 
 from neurosim.errors import ParameterError
 
@@ -172,6 +173,11 @@ def _normal(owner):
 # An implementation for our own class; what other code objects do is left as it is.
 for function in DEFAULT_FUNCTIONS.values():
     _give_numpy(function)
+for name, ufunc in {"log1p": np.log1p, "expm1": np.expm1, "exprel": exprel}.items():
+    # brian2 checks units in every call of these, at the cost of 150 us
+    DEFAULT_FUNCTIONS[name].implementations.add_dynamic_implementation(
+        SinglePrecisionCodeObject, code=lambda owner, ufunc=ufunc: ufunc
+    )
 DEFAULT_FUNCTIONS["rand"].implementations.add_dynamic_implementation(SinglePrecisionCodeObject, code=_uniform)
 DEFAULT_FUNCTIONS["randn"].implementations.add_dynamic_implementation(SinglePrecisionCodeObject, code=_normal)
 

@@ -69,12 +69,15 @@ COARSE = {
         "linear_study", {"STEPS": 100, "POINTS": 50, "SIZES": 3, "RANDOM": 4, "LADDER": np.array([0, 1.0])},
     ),
     "amit_2018.circuit": ("circuit_study", {"GRID": 4, "FIELDS": 16}),
+    "bartunov_2018.mnist_fc": ("inverse_study", {"UNITS": 12, "CLASSES": 4, "LANES": 20, "LOOKS": 3}),
     "krotov_2019.dynamics": ("dynamics_study", {
         "HIDDEN": 12, "PASSES": 1, "LANES": 20, "STRENGTHS": np.array([0, 0.9]), "FINE": np.array([0, 0.9]),
         "ALONE_WINS": np.array([0.9, 1.2]), "GRID": 3, "SHOWN": 5, "LONG": 0.2 * second,
     }),
     "sacramento_2018.disinhibition": ("disinhibition_study", {"IMAGES": 4, "SETTLING": 5, "LASTING": 5}),
-    "sacramento_2018.gradient": ("gradient_study", {"DEPTHS": {2: (5, 4)}, "LAMBDAS": np.array([0.001, 0.01, 0.1, 0.2]), "EXAMPLES": 2}),
+    "sacramento_2018.gradient": (
+        "gradient_study", {"DEPTHS": {2: (5, 4)}, "LAMBDAS": np.array([0.001, 0.01, 0.1, 0.2]), "EXAMPLES": 2},
+    ),
     "scellier_2017.dynamics": ("dynamics_study", {
         "DEPTHS": {3: ((6, 6, 6), (0.4, 0.1, 0.05, 0.02), 1)}, "EXAMPLES": 60, "LANES": 2, "AMONG": 9, "MOST": 50,
         "FREE": 10, "NUDGED": 5, "GAINS": (1.0,), "EPSILONS": (0.5,), "LADDER": (0.5,), "ALPHAS": (1e-3,),

@@ -68,6 +68,9 @@ def test_a_presentation_changes_images_and_not_labels_and_goes_on_where_it_was_c
     assert np.array_equal(whole[::2, ..., 40], order)
     for image, example in zip(whole[::2, ..., :40].reshape(-1, 40), order.ravel(), strict=True):
         assert set(image) <= {0, *pixels[example]}
+    shown.show(order)
+    network.run(shown.remaining)
+    assert (np.array(seen[10:])[..., :40] != whole[..., :40]).any(axis=(1, 2, 3)).all()  # the next pass shows others
     first, network, before = make()
     network.run(6 * ms)
     second, network, after = make()

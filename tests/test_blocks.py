@@ -5,14 +5,23 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
-from test_patches import IMAGES, close, synapses
+from test_patches import IMAGES as OTHERS
+from test_patches import close, synapses
 
 from neurosim.connectivity import Backward, Local
 from neurosim.plasticity import blocks
 
+IMAGES = OTHERS | {"kernel 1": dict(image=(2, 3, 2), kernel=1, channels=2)}  # windows side by side are two, not one
 every_image = pytest.mark.parametrize(
     "name",
-    ["valid, stride 2", "same, even kernel", "same, stride 2", "same, stride 3, kernel 1", "larger than the image"],
+    [
+        "valid, stride 2",
+        "same, even kernel",
+        "same, stride 2",
+        "same, stride 3, kernel 1",
+        "larger than the image",
+        "kernel 1",
+    ],
 )
 every_sum = pytest.mark.parametrize(
     ("precision", "scale", "keep"), [(np.float32, -0.7, True), (np.float64, 1.5, False)]

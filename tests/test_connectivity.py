@@ -710,6 +710,22 @@ def test_backward_learns_by_the_sum_over_lanes_and_windows(name, sizes):
         np.testing.assert_allclose(p.matrix(), q.matrix().transpose(0, 2, 1), atol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("bounds", [None, (-2.5, 2.5)])
+def test_backward_of_windows_with_weights_of_their_own_learns_by_any_rule(bounds, sizes):
+    """What is no sum of products, as Adam: the change of a batch enters through a curve; and bounds."""
+    rule = "change : 1 (shared)\nchange = v_pre * m_post\nw += change / (0.1 + abs(change)) - 0.1 * w"
+    forward, backward, weights = there_and_back(WINDOWS["local, same, stride"], sizes, rule, bounds=bounds)
+    swapped = rule.replace("v_pre * m_post", "v_post * m_pre")
+    kind = WINDOWS["local, same, stride"]
+    expected = project(kind, 0, 0, rule=swapped, weights=weights, bounds=bounds, beside=forward)
+    start = backward.matrix()
+    show([forward, backward, expected], steps=3)
+    assert np.abs(backward.matrix() - start).max() > 0.1, "nothing was learned"
+    assert bounds is None or {*bounds} & {backward.w.min(), backward.w.max()}, "no weight reached the bounds"
+    np.testing.assert_allclose(backward.matrix(), expected.matrix().transpose(0, 2, 1), atol=1e-12)
+
+
 def test_backward_convolution_decays_and_delivers_along_decayed_weights():
     """By a rate that holds for every lane and window; two steps come before the third delivery."""
     kind = WINDOWS["convolution, stride"]

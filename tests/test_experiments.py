@@ -55,7 +55,7 @@ def test_summary_has_every_condition_and_split_in_the_last_epoch(small, small_ru
 
 RATES = [f"lillicrap_2016.{name}" for name in ("linear", "mnist", "deep", "phases")]
 LAYERS = [f"amit_2018.{name}" for name in ("mlp", "simpnet", "deepernet_s")]
-DIFFERENT = "hidden", "density", "start", "width_first"  # what else makes networks that start unlike
+DIFFERENT = "hidden", "density", "start", "width_first", "g_A"  # what else makes networks that start unlike
 
 
 UNLIKE = ".spiking", ".circuit", "krotov_2019.mnist", "krotov_2019.power", "krotov_2019.cifar"  # or only one
@@ -69,7 +69,7 @@ def test_conditions_start_from_the_same_networks_and_data(small, small_run, name
     conditions = experiment.choose(experiment.resolve(data.name, settings), settings)
     alike = {}
     for condition, values in conditions.items():
-        alike.setdefault(tuple(values.get(each) for each in DIFFERENT), []).append(condition)
+        alike.setdefault(tuple(str(values.get(each)) for each in DIFFERENT), []).append(condition)
     metrics, last = run.metrics(), int(settings["epochs"])
     assert max(map(len, alike.values())) > 1
     for same in alike.values():

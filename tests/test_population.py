@@ -243,3 +243,17 @@ def test_populations_update_in_the_order_of_the_sweep(every_step):
     links = [Projection(x, y, transmit="a_post = b_pre") for x, y in zip(chain, chain[1:], strict=False)]
     Network(*chain[::-1], *links[::-1]).run(chain[0].clock.dt)
     assert [float(p.view("b").item()) for p in chain] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["log1p", "expm1", "exprel"])
+def test_functions_that_brian2_wraps_are_numpys_own_in_single_precision(clock, name):
+    """brian2 would check units in every call; values stay within rounding."""
+    population = Population(50, NeuronType("u : 1\nr : 1", f"r = {name}(u)"), order=0, clock=clock)
+    u = population.view("u")
+    u[...] = np.linspace(0.01, 2, 50)
+    network = Network(population)
+    network.run(clock.dt)
+    expected = {"log1p": np.log1p(u), "expm1": np.expm1(u), "exprel": np.expm1(u) / u}[name]
+    assert np.allclose(population.view("r"), expected, rtol=1e-6)
+    update = next(each for each in network.sorted_objects if "run_regularly" in each.name)
+    assert isinstance(update.codeobj.namespace[name], np.ufunc)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from neurosim.errors import ParameterError
 from neurosim.plots import NothingToDrawError, in_words, new_figure, over_epochs, plot_band
 
 COLUMNS = 5  # panels side by side
@@ -18,7 +19,7 @@ def angles_to_backprop(run):
         "angle",
         "angle to backprop (degrees)",
         (0, 180),
-        "What layers learn from turns towards minus the gradient, but for targets without the correction",
+        "What layers learn from turns towards minus the gradient",
     )
     for ax in axes:
         ax.axhline(90, color="k", linestyle="--", linewidth=0.8)
@@ -39,6 +40,28 @@ def reconstruction(run):
         ax.set_yscale("log")
         ax.axhline(1, color="k", linestyle="--", linewidth=0.8)
     axes[0].set_ylim(top=min(axes[0].get_ylim()[1], MOST))
+    return figure
+
+
+def angle_of_an_inverse(run):
+    """Angle between what one learning inverse sends back and the gradient, simulated and by theory, against steps."""
+    try:
+        found = {name: array for name, (array, _) in run.arrays("study.npz").items()}
+    except ParameterError as error:
+        raise NothingToDrawError(str(error)) from None
+    steps, many = found["steps"], found["angle"].shape[1]
+    title = "An inverse turns to the gradient while it learns,\nand away from it as it becomes exact (linear units)"
+    figure = new_figure(run, 6.0, 3.5, title)
+    left, right = figure.subplots(1, 2, sharex=True)
+    for ax, name in ((left, "angle"), (right, "missed")):
+        ax.plot(steps, found[f"{name} by theory"], "k-", linewidth=1, label="theory")
+        ax.plot(steps, found[name].mean(axis=1), "o", color="C2", markersize=3, label=f"simulated, mean of {many}")
+    left.axhline(90, color="k", linestyle="--", linewidth=0.8)
+    left.set(ylim=(40, 95), ylabel="angle to the gradient (degrees)")
+    right.set(yscale="log", ylabel="variance missed (1)")
+    right.legend(frameon=False, fontsize=7)
+    for ax in (left, right):
+        ax.set_xlabel("steps of the inverse (batches)")
     return figure
 
 

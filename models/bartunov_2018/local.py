@@ -10,10 +10,11 @@ Departures  - Plain steps are the default, the paper has Adam (--set update=adam
             - 10 passes, the paper has hundreds and reports the passes that were best on a validation set.
             - net=neurips has the layers of the NeurIPS version: two local ones and one of 1024 units.
             - The inverse of a layer has synapses where the layer has them, reversed, as in the paper.
-Expect      See models/README.md.
+Expect      digits, means over 3 replicas after 15 epochs: at most 6 % test error for backprop, 7 % for DTP, 9 % for SDTP,
+            both ways in parallel
 """
 
-from neurosim.experiment import Experiment, Parameter, Preset
+from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim_models.bartunov_2018 import figures, network, units
 from neurosim_models.bartunov_2018.conditions import COMPARISONS, CONDITIONS, FACTORS, published
 from neurosim_models.bartunov_2018.network import AO_SDTP, BP, DFA, DTP, FA, ICLR, NEURIPS, SDTP, TP, Full, LocalLayer
@@ -58,7 +59,7 @@ def build(values, data, seed):
 
 MNIST_LOCAL = Experiment(
     name="mnist_local",
-    title="local receptive fields without shared weights learn by target propagation (ICLR, Table 1)",
+    title="local receptive fields without shared weights: targets, gradients, random feedback",
     notes=__doc__,
     parameters=PARAMETERS,
     presets={
@@ -66,10 +67,15 @@ MNIST_LOCAL = Experiment(
             values={
                 "lanes": (20, "ours: 1437 images make few batches of 100"),
                 "replicas": (3, "ours"),
-                "epochs": (30, "ours"),
+                "epochs": (15, "ours"),
             },
             inputs=64,
-            duration="3 min",
+            duration="2 min",
+            expect=(
+                Expect(0.06, "digits are easy", "bp"),
+                Expect(0.07, "nearly as backprop", "dtp_parallel"),
+                Expect(0.09, "a little more than DTP", "sdtp_parallel"),
+            ),
         ),
         "mnist": Preset(
             values={

@@ -10,10 +10,12 @@ Theory      - Near rest the output's error decays at eta_W2 phi' lambda_out g_B 
               |r_1|^2 = 20 x 8e-5: 2.9e-6 eta_W2 per ms. What PI leaves of an apical potential decays at
               eta_PI |r^I|^2 = 2.4e-4 eta_PI. With equal rates, as published, inhibition is 80 times as fast: apical
               dendrites fall silent before anything has been learned, and the hidden area is taught nothing.
-Departures  - Rates are larger than published (eta_W 5e4 times, see selfprediction), so that it takes 600 presentations.
+Departures  - Rates are larger than published (eta_W 5e4 times, see selfprediction), so that it takes 300 presentations.
+              Noise moves weights the further the larger the rates are: with the published 0.1 the basal potentials
+              wander within a pattern, and errors stay at 0.03. So sigma is 0.01.
             - Inhibition is slow in the condition microcircuit (0.025 per ms); published_ratio has eta_PI = eta_W2.
-Expect      after 600 presentations, means over 5 replicas: error below 0.1 with both, but the hidden area's
-            weights have changed by less where inhibition is fast
+Expect      after 300 presentations, means over 5 replicas: error below 0.02; above 0.05 where inhibition is fast, and
+            the hidden area's weights have changed by less
 """
 
 import numpy as np
@@ -86,10 +88,13 @@ ASSOCIATION = Experiment(
     ),
     presets={
         "association": Preset(
-            values={"replicas": (5, "ours"), "epochs": (30, "ours")},
+            values={"sigma": (0.01, "ours: see Departures"), "replicas": (5, "ours"), "epochs": (15, "ours")},
             inputs=30,
             duration="3 min",
-            expect=(Expect(0.1, "Fig. 1: the output reaches its target", CIRCUIT),),
+            expect=(
+                Expect(0.02, "Fig. 1: the output reaches its target", CIRCUIT),
+                Expect(None, "ours: explained away", FAST, least=0.05),
+            ),
             task=task,
         )
     },

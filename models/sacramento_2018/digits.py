@@ -5,12 +5,12 @@
             learning is on all the time (always) or in the last 5 ms (late: a lag before); microcircuit: late in 40 ms.
 Equations   see cells, network
 Symbols     see cells; u_shown, u_others: potentials to which the output is nudged: class shown, others
-Theory      - After a change the soma follows its dendrite with tau = C / (sum of g), 5 to 9 ms, and the rule takes the
-              delay for an error: the integral of u - v^_B is -tau (v_new - v_old) a pattern. It pulls every pattern's
-              potential towards that of the pattern before: weights shrink, and noise is taught. The error itself adds
-              lambda T (u_trgt - v^_B) in the output, and lambda times less with every area below it: hidden areas drown
-              first. tau / (lambda T) is 1.3, 0.6, 0.3 in the output for T = 10, 20, 40 ms.
-            - With a lag, exp(-lag / tau) of that is left: 0.4, 0.06, 0.001 with lags of 5, 15, 35 ms.
+Theory      - The soma follows its dendrite with tau = C / (sum of g), 5 ms, and the rule takes the delay for an error:
+              u - v^_B = -m (v_new - v_old), m = tau (exp(-t / tau) - exp(-t / tau_0)) / (tau - tau_0), most at 4 ms. It
+              pulls every pattern's potential towards that of the pattern before: weights shrink, and noise is taught.
+              The error to be learned is lambda (u_trgt - v^_B) in the output, lambda times less with every area below.
+            - Mean of m over all of the time: 0.37, 0.25, 0.13 in patterns of 10, 20, 40 ms; late: 0.37, 0.08, 0.002. A
+              lag helps where it outlasts tau and tau_0; one of 5 ms does not.
             - eta_IP = eta_W / lambda_I of the area above lets IP follow W, as the published rates do
               (0.0011875 = 0.0005 1.9 / 0.8).
             - Where phi is curved, IP and W do not follow one another exactly: PI that learns cancels the mean of what
@@ -22,8 +22,8 @@ Departures  - C of 10 pF gives membranes of 5 to 9 ms, as neurons have; with the
             - Targets 1 and 0, W_y narrow at the start, 10 lanes: ours. Searched on 200 of the training examples (hidden
               cells, widths, rates); the published learning rates, for patterns of 20 ms, were among the best.
             - Rates times learning time of a pattern are the same in all conditions. Tests show patterns for 60 ms.
-Expect      digits, means over 5 replicas after 12 epochs: at most 16 % test error for the circuit, at least 17 %
-            shallow, at least 25 % where it learns all the time in patterns of 10 ms
+Expect      digits, means over 5 replicas after 12 epochs: at most 12 % test error for the circuit, at least 14 %
+            shallow, at least 30 % where it learns all the time in patterns of 10 ms
 """
 
 from brian2 import ms, pF
@@ -47,8 +47,9 @@ def condition(pattern, learning):
 CIRCUIT = condition(40, LATE)
 CONDITIONS = {
     "microcircuit": CIRCUIT,
+    "always_40ms": condition(40, 40),
     "shallow": CIRCUIT | {"eta_W": (0.0, CIRCUIT["eta_W"][1])},
-    **{f"always_{time}ms": condition(time, time) for time in (40, 20, 10)},
+    **{f"always_{time}ms": condition(time, time) for time in (20, 10)},
     **{f"late_{time}ms": condition(time, LATE) for time in (20, 10)},
 }
 
@@ -95,9 +96,9 @@ DIGITS = Experiment(
             inputs=64,
             duration="3 min",
             expect=(
-                Expect(0.16, "hidden areas learn", "microcircuit"),
-                Expect(None, "the output alone", "shallow", least=0.17),
-                Expect(None, "the trap", "always_10ms", least=0.25),
+                Expect(0.12, "hidden areas learn", "microcircuit"),
+                Expect(None, "the output alone", "shallow", least=0.14),
+                Expect(None, "the trap", "always_10ms", least=0.3),
             ),
         )
     },
@@ -106,11 +107,11 @@ DIGITS = Experiment(
     factors=("pattern", "lag"),
     comparisons=(
         Comparison("microcircuit", "shallow", "section 3: errors reach hidden areas"),
-        Comparison("microcircuit", "always_40ms", "the trap: learning while states settle"),
+        Comparison("microcircuit", "always_10ms", "the trap: learning while states settle"),
         Comparison("late_20ms", "always_20ms", "the trap, shorter patterns"),
     ),
     neurons=cells.NEURONS,
     texts=network.TEXTS,
-    figures=("learning", digits_figures.lag, figures.apical, figures.potentials),
+    figures=("learning", digits_figures.lag, figures.potentials),
     check=network.check,
 )

@@ -31,8 +31,10 @@ def lag(run):
     if shallow is not None:
         ax.axhline(shallow, color="0.5", linewidth=1, label="shallow, late in 40 ms")
     ticks = sorted({time for group in groups.values() for time, _ in group})
-    ax.set(xscale="log", xlabel="time for which a pattern is shown (ms)", ylabel="test error (%)", ylim=(0, None))
+    ax.set(xscale="log", xlabel="time for which a pattern is shown (ms)", ylabel="test error (%)", yscale="log")
     ax.set_xticks(ticks, [f"{time:g}" for time in ticks])
+    ax.set_yticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
+    ax.set_ylim(5, 105)
     ax.minorticks_off()
     ax.legend(frameon=False, fontsize=8)
     return figure

@@ -110,7 +110,7 @@ def _passes(ax, found, gaussian, levels, share, color):
         plot_band(ax, levels, values[:, gaussian].T, words, color, linestyle=style, band=False)
     ax.set(xlabel=LEVELS["gaussian"], ylim=LIMITS, title=f"settling, s = {share:g}")
     ax.set_ylabel("correlation with the clean image (1)")
-    ax.legend(frameon=False, fontsize=6.5, loc="lower left")
+    ax.legend(frameon=False, fontsize=6.5, loc="lower left", handlelength=4)
 
 
 def _course(ax, run, found, colors):

@@ -9,13 +9,14 @@ Theory      - dW_k = F_k (prod of D_l TD_l, l = k .. N - 1) D_N (u_trgt - v^_B,N
             - With TD in proportion to W^T the direction is that of -dL / dW: angle and relative error have slope 1 in
               lambda. With random TD the angle is that of feedback alignment, at any lambda.
             - The leading term holds as long as an error, lambda (u_trgt - v^_B), stays within the bend of phi.
-            - Noise of variance s^2 in a soma raises its mean rate by phi'' s^2 / 2 over what its dendrite predicts.
-              Against that, errors are lambda times smaller with every area: weak mixing asks for little noise.
+            - Noise of variance s^2 in a soma raises its mean rate by phi'' s^2 / 2, which W and IP learn to predict.
+              Looked at without noise, that is an offset; weak errors are smaller. So angles of weak_mixing tell of the
+              offset, not of what it learns, with noise; without noise in training they fall.
 Symbols     angle_of_update: between what the hidden weights would learn, at rest and without noise, from 20 training
             examples, and -dL / dW; angle_to_theory: to the leading term with the circuit's own TD (degrees)
 Departures  - Study: 8 to 20 cells an area, W U(-1, 1), inputs U(0, 1), targets U(-0.9, 0.9), phi = log(1 + exp(u)).
             - Training: as in digits, 1 pF; with lambda = 0.1 learning rates are multiplied by the ratios of F_k.
-Expect      digits, means over 5 replicas after 8 epochs: at most 18 % test error with the published conductances
+Expect      digits, means over 5 replicas after 8 epochs: at most 14 % test error with the published conductances
 """
 
 import numpy as np
@@ -84,7 +85,7 @@ GRADIENT = Experiment(
             values={**digits.VALUES, **QUICK, "epochs": (8, "ours")},
             inputs=64,
             duration="3 min",
-            expect=(Expect(0.18, "as in digits", PUBLISHED),),
+            expect=(Expect(0.14, "as in digits", PUBLISHED),),
         )
     },
     build=build,

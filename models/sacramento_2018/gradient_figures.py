@@ -26,8 +26,8 @@ def against_mixing(run):
     figure = new_figure(run, 3.2 * len(depths) + 1.2, 7.4, title)
     axes = figure.subplots(3, len(depths), sharex=True, sharey="row", squeeze=False)
     rows = {
-        "factor": ("change / leading term without F (1)", (1e-13, 3)),
-        "error": ("|change − leading term| / |leading term| (1)", (2e-5, 2)),
+        "factor": ("change / theory without F (1)", (1e-12, 3)),
+        "error": ("relative error of theory (1)", (1e-5, 2)),
         "angle": ("angle to −dL/dW (degrees)", (5e-4, 180)),
     }
     for column, depth in zip(axes.T, depths, strict=True):
@@ -40,7 +40,7 @@ def against_mixing(run):
                 if name == "factor":
                     ax.plot(x, x ** (depth - area + 1) * (1 - x) ** (depth - area), **THEORY)
             if name != "factor":
-                ax.plot(x, array[3, 0, -1] * x / x[3], **THEORY)
+                ax.plot(x, array[len(x) // 3, 0, -1] * x / x[len(x) // 3], **THEORY)
             ax.axvline(PUBLISHED, color="0.8", linewidth=0.8, zorder=0)
             ax.set(xscale="log", yscale="log", ylim=limits)
             if ax in axes[:, 0]:
@@ -75,7 +75,7 @@ def angles_over_learning(run):
         for k, name in enumerate(dict.fromkeys(metrics["condition"])):
             epochs, values = over_epochs(run, metrics, name, split, column=column)
             plot_band(ax, epochs, values, in_words(name), condition_color(name, k), scale=scale, within=within)
-        ax.set(xlabel="epoch", ylabel=label, ylim=(0, 100))
+        ax.set(xlabel="epoch", ylabel=label, ylim=(0, 100 if column == "error" else 150))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -6,7 +6,7 @@ lanes. The low-pass of changes lasts one time step here, so that it holds their 
 """
 
 import numpy as np
-from brian2 import ms
+from brian2 import ms, pF
 
 from neurosim.analysis import angle
 from neurosim.tasks import FunctionTask
@@ -17,7 +17,7 @@ DEPTHS = {1: (20,), 2: (20, 15), 3: (20, 15, 12)}  # hidden areas: sizes
 INPUTS, OUTPUTS, EXAMPLES = 15, 8, 6
 LAMBDAS = np.array([0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.42, 0.5])
 LEADING = 0.01  # up to this lambda the first term leads, and slopes are fitted
-FLOOR = 1e-13  # |lambda x change|: what is smaller is rounding
+FLOOR = 2e-12  # |lambda x change|: what is smaller is rounding
 DT, REST = 0.1 * ms, 50 * ms  # rest: 1e-16 of the slowest mode, whose time constant is about a membrane's
 WAYS = ("symmetric", "random")  # TD of the two replicas
 SOFT = {"gamma": 1.0, "slope": 1.0, "theta": 0.0}  # the published bend of phi, where potentials lie
@@ -69,11 +69,12 @@ def with_mixing(values, mixing):
 
 def simulated(values, hidden, mixing, seed):
     """Return a circuit that has come to rest with random examples, and these: inputs and targets."""
-    values = with_mixing(values, mixing) | {
-        "hidden": hidden, "eta_W": (1.0,) * (len(hidden) + 1), "eta_IP": (0.0,) * len(hidden),
-        "eta_PI": (0.0,) * len(hidden), "eta_TD": 0.0, "start": network.SELF_PREDICTING, "sigma": 0.0, "tau_w": DT, "tau_0": DT, "dt": DT, "lag": REST,
-        "pattern": REST + DT, "replicas": len(WAYS), "lanes": EXAMPLES, "w_width": 1.0, "td_width": 1.0,
-    } | SOFT  # fmt: skip
+    depth = len(hidden)
+    rates = {"eta_W": (1.0,) * (depth + 1), "eta_IP": (0.0,) * depth, "eta_PI": (0.0,) * depth, "eta_TD": 0.0}
+    times = {"tau_w": DT, "tau_0": DT, "dt": DT, "lag": REST, "pattern": REST + DT, "capacitance": 1 * pF}
+    start = {"start": network.SELF_PREDICTING, "w_width": 1.0, "td_width": 1.0, "sigma": 0.0}
+    shape = {"hidden": hidden, "replicas": len(WAYS), "lanes": EXAMPLES}
+    values = with_mixing(values, mixing) | SOFT | rates | times | start | shape
     task = random_task(seed)
     layers = network.Layers(values, task, seed, precision=np.float64)
     for k, (td, pi) in enumerate(zip(layers.TD, layers.PI, strict=True), start=2):

@@ -1,4 +1,4 @@
-"""Experiment  mnist (section 3, Fig. 3)
+"""Experiment  mnist (main text, handwritten digits)
             784-500-500-10 learns handwritten digits in the steady state of the circuit, two sweeps through the areas
             for a batch; beside it backprop and feedback alignment in the same network, the same circuit with
             interneurons that lag behind or a first area that does not learn, one hidden area with all synapses
@@ -7,21 +7,24 @@ Equations   see steady
 Symbols     see steady; angle_h: of W^T to TD, the weights that lead back to an area; lateral_h: |IP - W| / |W|, 0 where
             interneurons predict the area above; apical_h: root mean square of v_A while it learns, apical_no_target_h:
             without a target, with weights frozen, on the test images
-Departures  - Learning rates, mixing, initial weights and top-down weights are not published. Ours were searched with
-              5,000 training images held out: mixing 0.8 / 1.9 as in time; rates of W_2, W_3 at half of what following
-              is stable up to; wide TD, as this raises the signal of the hidden areas, and the bound is on the rates.
+Departures  - Learning rates, mixing, initial weights and top-down weights are not published. Ours were chosen with
+              5,000 training images held out, in short runs: some 40 settings of the circuit, 10 of backprop, 7 of
+              all_plastic; for digits they were not searched. Mixing is 0.8 / 1.9, as in time; rates of W_2, W_3 are
+              half of the bound in steady; TD_2 is wide, which raises the signal where rates cannot be raised.
             - The sheet's mix u_k = (1 - l) v_B + l v_A is at odds with its first sweep, where u_k = v_B: without a
               target it would leave an error everywhere. Ours is u_k = v_B + l v_A, which is that mix with W and v_B
               in units of the attenuated potential.
             - All learning rates fall by 12 % from pass to pass, and there are 20 passes; the paper's axis has 200.
             - Glorot's uniform distribution for W. first_frozen: W_1 ten times wider, or its features hardly vary.
             - Backprop has the circuit's output error in the limit of small mixing, phi' (t - v_B), and its own rates.
-            - first_frozen: W_2 has to make up for W_1 at a rate that following bounds, and does not in 20 passes.
-            - all_plastic: TD learns to reconstruct the hidden area, PI follows it, both slowly: in time PI also cancels
-              what the interneurons' rates tell of the error.
-            - shallow is the output's rule on the pixels: targets 0.8 and 0.1 as potentials are like linear regression,
-              which has 12 to 13 %. What the paper's shallow learner of 8.4 % minimises is not said.
-Expect      MNIST, means over 3 replicas after 20 passes: microcircuit at most 2.4 %, backprop 2.2 %
+            - first_frozen is far from the published 2.11 %: 13 % of those held out after 10 passes. Backprop with
+              frozen features is slow as well, and W_3 leans on phi(u_2), which holds the target: with phi(v_B) in its
+              place less is lost (10 and not 12 % after 60,000 images).
+            - all_plastic: TD learns to reconstruct the hidden area, PI follows it, both slowly: PI also cancels, in
+              time, what the interneurons' rates tell of the error.
+            - shallow is the output's rule on the pixels, for which targets of 0.8 and 0.1 are potentials: 12.5 % of
+              those held out, at any rate. What the paper's shallow learner of 8.4 % minimises is not said.
+Expect      MNIST, means over 3 replicas after 20 passes: microcircuit at most 2.2 %, backprop 1.8 %
             digits, means over 5 replicas after 30 passes: at most 4 % for both, shallow 6 to 12 %
 """
 
@@ -29,8 +32,7 @@ from neurosim.experiment import Comparison, Expect, Experiment, Preset, Publishe
 from neurosim_models.sacramento_2018 import mnist_figures, steady, steady_cells
 from neurosim_models.sacramento_2018.steady import ALIGNMENT, BACKPROP, MICROCIRCUIT
 
-SECTION = "section 3"
-OURS = "ours, see Departures"
+SECTION = "main text, MNIST"
 
 CIRCUIT = {"algorithm": MICROCIRCUIT, "following": 1.0, "frozen": 0}
 CONDITIONS = {
@@ -48,7 +50,7 @@ CONDITIONS = {
 
 MNIST = Experiment(
     name="mnist",
-    title="the circuit at rest: errors from apical dendrites against backprop (Fig. 3)",
+    title="the circuit at rest: errors from apical dendrites against backprop (MNIST)",
     notes=__doc__,
     parameters=steady.parameters(SECTION),
     presets={
@@ -59,7 +61,7 @@ MNIST = Experiment(
                     (0.1, 0.015, 0.06),
                     "ours: 100 cells let rates be 5 times those of 500, see steady",
                 ),
-                "eta_backprop": ((3.0, 3.0, 0.06), "ours: searched"),
+                "eta_backprop": ((3.0, 3.0, 0.06), "ours: not searched"),
                 "decay": (0.95, "ours: few batches a pass"),
                 "lanes": (10, f"{SECTION}: batches of 10"),
                 "replicas": (5, "ours"),
@@ -82,8 +84,8 @@ MNIST = Experiment(
             inputs=784,
             duration="10 min for the circuit, 5 min for backprop",
             expect=(
-                Expect(0.024, "about 2 %", "microcircuit"),
-                Expect(0.022, "a little less", "backprop"),
+                Expect(0.022, "about 1.95 %", "microcircuit"),
+                Expect(0.018, "about 1.6 %", "backprop"),
             ),
         ),
     },
@@ -91,7 +93,7 @@ MNIST = Experiment(
     conditions=CONDITIONS,
     factors=("algorithm", "following", "frozen", "hidden"),
     published=tuple(
-        Published(value, f"{100 * value:.2f} %", "MNIST", f"{SECTION}, Fig. 3", name)
+        Published(value, f"{100 * value:.2f} %", "MNIST", SECTION, name)
         for name, value in (
             ("microcircuit", 0.0196),
             ("backprop", 0.0153),

@@ -10,7 +10,7 @@ Equations   u = v_B + mix v_A                     pyramidal cell of a hidden are
 from neurosim import neurons
 from neurosim.neurons import NeuronType
 
-SOURCE = "Sacramento, Costa, Bengio, Senn 2018, section 3: the steady state in two sweeps"
+SOURCE = "Sacramento, Costa, Bengio, Senn 2018, main text: the steady state in two sweeps"
 
 BASAL = "v_B_post = w * predicted_pre"
 DENDRITE = "v_D_post = w * predicted_pre"
@@ -40,13 +40,12 @@ def phi(u):
 
 
 RATES = {
-    "v_B": "basal potential: what arrives from the area below (1)",
-    "u": "somatic potential (1)",
-    "mix": "weight of what teaches the soma",
     "predicted": "rate that the dendrite predicts (1)",
     "r": "rate (1)",
     "error": "what the dendrite does not predict of the rate: the factor of plasticity (1)",
 }
+FROM_BELOW = {"v_B": "basal potential: what arrives from the area below (1)"}
+SOMA = {"u": "somatic potential (1)", "mix": "weight of what teaches the soma"} | RATES
 CLAMPED = NeuronType(
     "r : 1\npredicted = r : 1",
     symbols={"r": "rate, set by the presentation (1)", "predicted": "the same"},
@@ -72,7 +71,8 @@ PYRAMIDAL = NeuronType(
     r = {phi("u")} : 1
     error = r - predicted : 1
     """,
-    symbols=RATES
+    symbols=FROM_BELOW
+    | SOMA
     | {
         "v_TD": "what arrives from the area above (1)",
         "v_PI": "what arrives from the interneurons of the area (1)",
@@ -90,7 +90,7 @@ INTERNEURON = NeuronType(
     r = {phi("u")} : 1
     error = r - predicted : 1
     """,
-    symbols=RATES
+    symbols=SOMA
     | {
         "v_D": "dendritic potential: what arrives from the pyramidal cells of the area (1)",
         "taught": "somatic potential of the pyramidal cell of the area above that teaches this cell (1)",
@@ -106,7 +106,7 @@ OUTPUT = NeuronType(
     r = {phi("u")} : 1
     error = r - predicted : 1
     """,
-    symbols=RATES | {"target": "potential to which the soma is nudged (1)"},
+    symbols=FROM_BELOW | SOMA | {"target": "potential to which the soma is nudged (1)"},
     source=SOURCE,
 )
 SLOPE = "predicted * (1 - predicted)"
@@ -118,7 +118,7 @@ HIDDEN_LIMIT = NeuronType(
     r = predicted : 1
     error = {SLOPE} * v_A : 1
     """,
-    symbols=RATES | {"v_A": "error that has come back (1)", "error": "that times the slope of phi (1)"},
+    symbols=FROM_BELOW | RATES | {"v_A": "error that has come back (1)", "error": "that times the slope of phi (1)"},
     source=f"{SOURCE}; its limit of small mixing",
 )
 OUTPUT_LIMIT = NeuronType(
@@ -129,7 +129,7 @@ OUTPUT_LIMIT = NeuronType(
     r = predicted : 1
     error = {SLOPE} * (target - v_B) : 1
     """,
-    symbols=RATES | {"target": "potential that the output should have (1)", "error": "phi' (t - v_B) (1)"},
+    symbols=FROM_BELOW | RATES | {"target": "potential that the output should have (1)", "error": "phi' (t - v_B) (1)"},
     source=f"{SOURCE}; its limit of small mixing",
 )
 NEURONS = {

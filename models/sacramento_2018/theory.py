@@ -12,7 +12,8 @@ Change      dW_k ~ D_k e_k r_(k-1)^T = F_k (prod over l = k .. N - 1 of D_l TD_l
             F_k = l_N prod over l = k .. N - 1 of l_l (1 - l_I): of order lambda^(N - k + 1) where all l are lambda
 Loss        L = sum over outputs of the integral of phi(u) - phi(v^_B) du from v^_B to u_trgt, of which
             dL / dv^_B = -D (u_trgt - v^_B). Backprop of L takes a_(l+1) W_(l+1)^T in the place of TD_l, where
-            v^_B,l = a_l v_B,l, and has the factor a_k in the place of F_k. So with TD proportional to W^T the angle to -dL / dW_k vanishes as lambda does.
+            v^_B,l = a_l v_B,l, and has the factor a_k in the place of F_k. So with TD proportional to W^T the
+            angle to -dL / dW_k vanishes as lambda does.
 """
 
 from dataclasses import dataclass

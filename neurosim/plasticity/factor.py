@@ -1,5 +1,6 @@
 """Factor: one side's part of a right-hand side, evaluated on a population's live arrays."""
 
+import sys
 from functools import cached_property
 
 import numba
@@ -46,7 +47,8 @@ class Factor:
         short = {n: f"·{n.removesuffix(suffix)}" for n in ours}  # the same from either side, for W and its feedback
         named = to_text(expr.xreplace({s: sympy.Symbol(short.get(s.name, s.name)) for s in expr.free_symbols}))
         values = sorted((short.get(n, n), value) for n, value in constants.items())
-        self._key = (named, *values, *others, *((n, id(f)) for n, f in used.items()))
+        key = (named, *values, *others, *((n, id(f)) for n, f in used.items()))
+        self._key = sys.intern(repr(key))  # a text keeps its hash, a tuple makes it anew in every step
         lost = [n for n in names if n not in self.reads and n not in constants]
         if lost:
             raise EquationError(f"{text}: {', '.join(lost)} exist for the equations of {population.name} only")
@@ -69,15 +71,19 @@ class Factor:
         """Whether the factor is the live array of a variable."""
         return self.variable is not None and self.arrays[0].dtype == self.population.precision
 
+    @cached_property
+    def _step(self):
+        return self.population.clock.variables["timestep"].get_value()
+
     def at_end(self):
         """Return the factor at the end of the time step: evaluated once for all rules that share it."""
         if self.variable or not self.reads:
             return self()
         shared = self.population.__dict__.setdefault("_factors", {})
-        step = self.population.clock.variables["timestep"].get_value()[0]
-        if self._key not in shared or shared[self._key][0] != step:
-            shared[self._key] = step, self()
-        return shared[self._key][1]
+        step, known = self._step[0], shared.get(self._key)
+        if known is None or known[0] != step:
+            known = shared[self._key] = step, self()
+        return known[1]
 
     def __call__(self):
         """Return the factor as an array (replicas, lanes, n), to be read before the next call: live for a variable."""

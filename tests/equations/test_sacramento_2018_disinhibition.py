@@ -266,3 +266,8 @@ def test_refusals_name_what_is_wrong(tiny_data, settings, complaint):
     with pytest.raises(ParameterError, match=complaint):
         circuit = build(DISINHIBITION.resolve("digits", settings) | {"replicas": 1, "lanes": 2}, tiny, 1)
         circuit.feed(tiny.train_images, tiny.train_labels)
+
+
+def test_images_that_are_not_square_are_refused(tiny_data):
+    with pytest.raises(ParameterError, match="square images of one channel are needed.*got 10 pixels"):
+        build(values(lanes=2), tiny_data(n_inputs=10), 1)

@@ -60,7 +60,8 @@ def test_slow_inhibition_lets_an_output_learn_what_fast_inhibition_explains_away
 
 def test_interneurons_follow_the_output_at_the_rate_that_theory_gives():
     """eta_IP = eta_W / lambda_I: f W_y and IP change alike, for a small nudge; at a third of it they part."""
-    lasting = dict(examples=100, tests=20, epochs=1, lanes=20, eta_PI=(0.0,), g_som=0.05 * brian2.nS, lag=15 * ms, tau_0=0.5 * ms, k21=1.0)
+    lasting = dict(examples=100, tests=20, epochs=1, lanes=20, eta_PI=(0.0,), lag=15 * ms, tau_0=0.5 * ms, k21=1.0)
+    lasting["g_som"] = 0.05 * brian2.nS
     share = network.mixing(REGRESSION.resolve("teacher", {}) | {"g_som": lasting["g_som"]})["interneuron"]
     parted = {}
     for factor in (1, 1 / 3):
