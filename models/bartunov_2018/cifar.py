@@ -106,7 +106,7 @@ def _experiment(name, title, layers, parameters, rates, duration, table, augment
 
 CIFAR_FC = _experiment(
     "cifar_fc",
-    "three layers of 1024 units on CIFAR-10: targets, gradients, random feedback",
+    "three layers of 1024 units on CIFAR-10: targets or gradients",
     lambda values: [Full(n) for n in values["hidden"]],
     (
         *network.parameters(eta=0.02, eta_inverse=0.003, alpha=0.3, sigma=0.2, source=SEARCHED),
@@ -132,7 +132,7 @@ CIFAR_FC = _experiment(
 )
 CIFAR_LOCAL = _experiment(
     "cifar_local",
-    "local receptive fields without shared weights on CIFAR-10: targets, gradients, random feedback",
+    "local receptive fields without shared weights on CIFAR-10: targets or gradients",
     lambda values: LOCAL_LAYERS,
     network.parameters(eta=0.1, eta_inverse=0.1, alpha=0.3, sigma=0.2, source=SEARCHED),
     LOCAL_RATES,
