@@ -54,7 +54,9 @@ SMALL = {
     "scellier_2017.spiking": {"hidden": "10", "lanes": "30", "beta": "1", "tau_r": "10*ms", "epochs": "1"},
     "scellier_2017.symmetry": {"lanes": "20", "free_steps": "10", "epochs": "1"},
     "sacramento_2018.selfprediction": FUNCTION | {"hidden": "6", "lanes": "10", "pattern": "5*ms", "epochs": "2"},
-    "sacramento_2018.association": {"hidden": "6", "inputs": "6", "outputs": "4", "examples": "3", "pattern": "5*ms", "epochs": "2"},
+    "sacramento_2018.association": {
+        "hidden": "6", "inputs": "6", "outputs": "4", "examples": "3", "pattern": "5*ms", "epochs": "2",
+    },
     "sacramento_2018.regression": FUNCTION | {"hidden": "6", "lanes": "10", "pattern": "5*ms", "epochs": "2"},
     "sacramento_2018.disinhibition": {"hidden": "6", "lanes": "20", "shares": "1,0.1", "epochs": "2"},
     "sacramento_2018.mnist": {"hidden": "6,5", "lanes": "20", "epochs": "2"},
