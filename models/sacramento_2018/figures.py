@@ -29,8 +29,10 @@ def series(run, column, split="train"):
 
 
 def above_zero(values):
-    """Return values for a logarithmic axis: nan where there is nothing above 0."""
-    return np.where(values > 0, values, np.nan)
+    """Return values for a logarithmic axis, nan where there is nothing above 0, and the range of their bands."""
+    values = np.where(values > 0, values, np.nan)
+    means = values[np.isfinite(values).any(axis=1)].mean(axis=1)
+    return values, (0.3 * means.min(initial=1), np.inf)
 
 
 def apical(run):
@@ -44,10 +46,9 @@ def apical(run):
             ("while it learns", "no target, no noise"), strict=True,
         ):  # fmt: skip
             for condition, place, epochs, values in series(run, column):
-                label = in_words(condition)
-                plot_band(
-                    ax, epochs, above_zero(values), label, condition_color(condition, place), within=(1e-9, np.inf)
-                )
+                values, within = above_zero(values)
+                color = condition_color(condition, place)
+                plot_band(ax, epochs, values, in_words(condition), color, within=within)
             ax.set(yscale="log", xlabel="epoch")
             ax.set_title(f"{area}: {words}", fontsize=9)
     axes[0].set_ylabel("root mean square of v_A (1)")
@@ -73,8 +74,8 @@ def learned(run):
     for ax, column, split, words, _ in shown:
         for condition, place, epochs, values in series(run, column, split):
             color = condition_color(condition, place)
-            values = values if column.startswith("angle") else above_zero(values)
-            plot_band(ax, epochs, values, in_words(condition), color, within=(1e-9, np.inf))
+            values, within = (values, (0, 180)) if column.startswith("angle") else above_zero(values)
+            plot_band(ax, epochs, values, in_words(condition), color, within=within)
         ax.set(xlabel="epoch", ylabel=words)
         if not column.startswith("angle"):
             ax.set_yscale("log")

@@ -9,9 +9,9 @@ Theory      - dW_k = F_k (prod of D_l TD_l, l = k .. N - 1) D_N (u_trgt - v^_B,N
             - With TD in proportion to W^T the direction is that of -dL / dW: angle and relative error have slope 1 in
               lambda. With random TD the angle is that of feedback alignment, at any lambda.
             - The leading term holds as long as an error, lambda (u_trgt - v^_B), stays within the bend of phi.
-            - Noise of variance s^2 in a soma raises its mean rate by phi'' s^2 / 2, which W and IP learn to predict.
-              Looked at without noise, that is an offset; weak errors are smaller. So angles of weak_mixing tell of the
-              offset, not of what it learns, with noise; without noise in training they fall.
+            - Noise moves IP away from f W: it raises mean rates by phi'' s^2 / 2, and somata lag noisy dendrites.
+              Neither is less where lambda is, but what holds IP at f W is: weak mixing asks for little noise. Found at
+              lambda = 0.1: IP half of f W off, the hidden update at 90 degrees to the gradient; errors fall anyhow.
 Symbols     angle_of_update: between what the hidden weights would learn, at rest and without noise, from 20 training
             examples, and -dL / dW; angle_to_theory: to the leading term with the circuit's own TD (degrees)
 Departures  - Study: 8 to 20 cells an area, W U(-1, 1), inputs U(0, 1), targets U(-0.9, 0.9), phi = log(1 + exp(u)).
