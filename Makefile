@@ -29,6 +29,9 @@ bench: $(VENV)/developer
 	$(BIN)/python benchmarks/convolutions.py
 	$(BIN)/python benchmarks/settling.py
 	$(BIN)/python benchmarks/competing_units.py
+	$(BIN)/python benchmarks/microcircuit.py
+	$(BIN)/python benchmarks/microcircuit_dynamics.py
+	$(BIN)/python benchmarks/target_propagation.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -17,9 +17,9 @@ Departures  - Learning rates, mixing, initial weights and top-down weights are n
             - All learning rates fall by 12 % from pass to pass, and there are 20 passes; the paper's axis has 200.
             - Glorot's uniform distribution for W. first_frozen: W_1 ten times wider, or its features hardly vary.
             - Backprop has the circuit's output error in the limit of small mixing, phi' (t - v_B), and its own rates.
-            - first_frozen is far from the published 2.11 %: 13 % of those held out after 10 passes. Backprop with
-              frozen features is slow as well, and W_3 leans on phi(u_2), which holds the target: with phi(v_B) in its
-              place less is lost (10 and not 12 % after 60,000 images).
+            - first_frozen is far from the published 2.11 %: 13 %. Backprop with the same frozen features ends at 6.2 %
+              (n = 1, 15 passes), so the paper must have another network; the circuit loses more as W_3 leans on
+              phi(u_2), which holds the target: with phi(v_B) in its place 10 and not 12 % after 60,000 images.
             - all_plastic: TD learns to reconstruct the hidden area, PI follows it, both slowly: PI also cancels, in
               time, what the interneurons' rates tell of the error.
             - shallow is the output's rule on the pixels, for which targets of 0.8 and 0.1 are potentials: 12.5 % of

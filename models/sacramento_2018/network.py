@@ -333,7 +333,10 @@ class Layers:
             f = self.following(k)
             every = {
                 "apical": (lambda h=h: self.apical[h.name], "1"),
-                "angle": (lambda w=w, td=td: two_ways(w, td), "degree"),
+                "angle": (
+                    lambda w=w, td=td: angle_of_ways(w.copy_of_weights(), td.copy_of_weights()),
+                    "degree",
+                ),
                 "lateral_PI": (lambda td=td, pi=pi: distance(pi, td, -1), "1"),
                 "lateral_IP": (lambda w=w, ip=ip, f=f: distance(ip, w, f), "1"),
             }
@@ -385,11 +388,6 @@ def check_targets(wanted, values):
             f"would be below zero; got {wanted.min():g} to {wanted.max():g} ({outside.mean():.1%} outside): "
             "wider reversal potentials, or smaller targets"
         )
-
-
-def two_ways(forward, backward):
-    """Return the angle between W^T and the top-down weights, flattened, (replicas,), in degrees."""
-    return angle_of_ways(forward.copy_of_weights(), backward.copy_of_weights())
 
 
 def distance(lateral, other, factor):

@@ -13,7 +13,8 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from neurosim.plasticity.blas import ADDRESS, THREADS_FROM, _product, one_thread
+from neurosim.plasticity.blas import ADDRESS, THREADS_FROM, _product
+from neurosim.plasticity.patches import in_shares
 
 
 @njit(cache=True)
@@ -121,12 +122,7 @@ def _edges(count, work):
 
 
 def _share(serial, threads, count, work, *arguments):
-    edges = _edges(count, work)
-    with one_thread():
-        if len(edges) > 2:
-            threads(edges, *arguments)
-        else:
-            serial(0, count, *arguments)
+    in_shares(serial, threads, _edges(count, work), *arguments)
 
 
 def convolve(blocks, images, weights, out, scale=1.0, keep=False):

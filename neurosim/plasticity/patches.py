@@ -116,14 +116,18 @@ def _edges(count, work):
     return np.linspace(0, count, threads + 1).astype(np.int64)
 
 
-def _share(serial, threads, count, work, *arguments):
-    """Carry out a kernel for all images, on several threads where that pays."""
-    edges = _edges(count, work)
+def in_shares(serial, threads, edges, *arguments):
+    """Carry out a kernel in shares with these borders: ``threads`` side by side, or ``serial`` where there is one."""
     with one_thread():
         if len(edges) > 2:
             threads(edges, *arguments)
         else:
-            serial(0, count, *arguments)
+            serial(0, edges[-1], *arguments)
+
+
+def _share(serial, threads, count, work, *arguments):
+    """Carry out a kernel for all images, on several threads where that pays."""
+    in_shares(serial, threads, _edges(count, work), *arguments)
 
 
 def convolve(shape, images, weights, out, scale=1.0, keep=False):

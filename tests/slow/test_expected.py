@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 FEW = {  # fewer replicas: on MNIST, or in continuous time, one takes minutes to hours
     "lillicrap_2016.spiking", "amit_2018.circuit", "krotov_2019.dynamics", "krotov_2019.digits", "krotov_2019.mnist",
-    "scellier_2017.mnist",
+    "scellier_2017.mnist", "bartunov_2018.mnist_fc",
 }  # fmt: skip
 
 
