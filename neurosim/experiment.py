@@ -89,7 +89,7 @@ class Parameter:
     def _read_quantity(self, text):
         match = QUANTITY.match(text)
         name = match[2] if match and match[2] else ""
-        name = "second" if name == "s" else name  # as brian2 writes it
+        name = {"s": "second", "pS": "psiemens", "uS": "usiemens"}.get(name, name)  # as brian2 writes them
         unit = getattr(stdunits, name, getattr(allunits, name, None))
         if not isinstance(unit, Quantity):
             raise ParameterError(f"{self.name}: a number with a unit is needed, as {plain(self.value)}, got {text!r}")
@@ -101,7 +101,9 @@ class Parameter:
             raise ParameterError(f"{self.name}: a number with a unit is needed, got {text!r}") from None
 
     def check(self, value):
-        """Return the value if it lies in the range, raise a ParameterError if not."""
+        """Return the value if it has the unit and lies in the range, raise a ParameterError if not."""
+        if isinstance(self.value, Quantity) and not have_same_dimensions(value, self.value):
+            raise ParameterError(f"{self.name}: a unit like that of {plain(self.value)} is needed, got {value!r}")
         if self.choices and value not in self.choices:
             raise unknown(f"value of {self.name}", value, self.choices)
         for number in value if isinstance(value, tuple) else [value]:
@@ -128,6 +130,13 @@ class Parameter:
             if limit is not None
         ]
         return f"must be {' and '.join(parts)}" if parts else ""
+
+
+def check_ranges(parameters, values):
+    """Refuse values, by name, that lie out of a parameter's range or have another unit; see :meth:`Parameter.check`."""
+    for each in parameters:
+        if each.name in values:
+            each.check(values[each.name])
 
 
 def plain(value):

@@ -23,6 +23,24 @@ COMPARISONS = (
 )
 
 
+def adam_steps(model, inverse):
+    """Return Adam's published steps by condition (NeurIPS, supplement), for ``update=adam``.
+
+    Parameters
+    ----------
+    model : seven floats
+        Way up: DTP parallel and alternating, SDTP parallel and alternating, BP, FA, DFA.
+    inverse : four floats
+        Way back, of the first four. AO-SDTP and TP have SDTP's: theirs are not known to us.
+    """
+    names = ("dtp_parallel", "dtp_alternating", "sdtp_parallel", "sdtp_alternating")
+    steps = {name: {"adam_eta": step} for name, step in zip((*names, "bp", "fa", "dfa"), model, strict=True)}
+    for name, step in zip(names, inverse, strict=True):
+        steps[name]["adam_eta_inverse"] = step
+    others = {f"ao_{name}": steps[name] for name in names[2:]} | {"tp": steps["sdtp_parallel"]}
+    return steps | others
+
+
 def published(data, source, table, note=""):
     """Return published errors as an Experiment takes them.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.connectivity import Local
+from neurosim.errors import unknown
 from neurosim_models.bartunov_2018.network import Full, LocalLayer
 
 IMAGE, CLASSES = (224, 224, 3), 1000
@@ -76,6 +77,8 @@ def count(image=IMAGE, layers=LAYERS, classes=CLASSES, algorithm="dtp"):
     >>> [layer.up for layer in count((28, 28, 1), [Full(240)], 10, "bp")]
     [188160, 2400]
     """
+    if algorithm not in ("dtp", "bp"):
+        raise unknown("algorithm", algorithm, ("dtp", "bp"))
     below, counts, top = tuple(image), [], len(layers) + 1
     for place, layer in enumerate((*layers, Full(classes)), start=1):
         if isinstance(layer, LocalLayer):

@@ -16,7 +16,7 @@ Expect      digits, means over 3 replicas after 15 epochs, both ways in parallel
 
 from neurosim.experiment import Expect, Experiment, Parameter, Preset
 from neurosim_models.bartunov_2018 import figures, network, units
-from neurosim_models.bartunov_2018.conditions import COMPARISONS, CONDITIONS, FACTORS, published
+from neurosim_models.bartunov_2018.conditions import COMPARISONS, CONDITIONS, FACTORS, adam_steps, published
 from neurosim_models.bartunov_2018.network import AO_SDTP, BP, DFA, DTP, FA, ICLR, NEURIPS, SDTP, TP, Full, LocalLayer
 
 LAYERS = (LocalLayer(32, 3, 2), LocalLayer(16, 3), LocalLayer(16, 3), LocalLayer(10, 3, padding="valid"))
@@ -32,6 +32,10 @@ RATES = {  # plain steps
     SDTP: {"eta": 0.15, "eta_inverse": 0.1},
     AO_SDTP: {"eta": 0.15, "eta_inverse": 0.1},
 }
+
+ADAM = adam_steps(
+    (9.05e-4, 1.481e-3, 1.45e-4, 6.51e-4, 1.33e-4, 2.19e-4, 2.462e-3), (1.239e-3, 1.37e-4, 1.652e-3, 3.741e-3)
+)
 
 PARAMETERS = (
     *network.parameters(eta=0.2, eta_inverse=0.1, alpha=0.5, sigma=0.2, source=SEARCHED),
@@ -89,7 +93,7 @@ MNIST_LOCAL = Experiment(
     },
     build=build,
     check=network.check,
-    conditions={name: own | RATES[own["algorithm"]] for name, own in CONDITIONS.items()},
+    conditions={name: own | RATES[own["algorithm"]] | ADAM[name] for name, own in CONDITIONS.items()},
     factors=FACTORS,
     published=(
         *published("MNIST", f"{ICLR}, Table 1", PUBLISHED),

@@ -11,7 +11,7 @@ from brian2 import Clock, Network, ms
 
 from neurosim.connectivity import Backward, Dense, Local, Transposed
 from neurosim.errors import ParameterError
-from neurosim.experiment import Parameter
+from neurosim.experiment import Parameter, check_ranges
 from neurosim.population import Population
 from neurosim.presentation import Presentation
 from neurosim.projection import Projection
@@ -88,7 +88,8 @@ def parameters(*, eta, eta_inverse, alpha, sigma, source):
 
 
 def check(values):
-    """Refuse values that do not go together."""
+    """Refuse values out of range, and such that do not go together."""
+    check_ranges(parameters(eta=0.0, eta_inverse=0.0, alpha=1.0, sigma=0.0, source=""), values)
     if values["schedule"] == ALTERNATING and values["algorithm"] not in BY_TARGETS:
         raise ParameterError(
             f"schedule: {values['algorithm']} has no way back that learns, which epochs could alternate with; use "

@@ -88,7 +88,10 @@ ASSOCIATION = Experiment(
     ),
     presets={
         "association": Preset(
-            values={"sigma": (0.01, "ours: see Departures"), "replicas": (5, "ours"), "epochs": (15, "ours")},
+            values={
+                "sigma": (0.01, "ours: see Departures"),
+                "eta_PI": ((0.025,), "ours: slow beside eta_W, see Departures"),
+                "replicas": (5, "ours"), "epochs": (15, "ours")},
             inputs=30,
             duration="3 min",
             expect=(

@@ -21,7 +21,7 @@ def phi(u):
 
 
 RATE_SYMBOLS = {
-    "u": "somatic potential (1: the excitatory reversal potential is 1)",
+    "u": "somatic potential (1)",
     "r": "rate phi(u) that the cell sends (1)",
     "predicted": "rate that the dendrite predicts: phi of its attenuated potential (1)",
     "gamma": "scale of rates (1)",

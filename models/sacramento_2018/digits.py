@@ -107,8 +107,8 @@ DIGITS = Experiment(
     factors=("pattern", "lag"),
     comparisons=(
         Comparison("microcircuit", "shallow", "section 3: errors reach hidden areas"),
-        Comparison("microcircuit", "always_10ms", "the trap: learning while states settle"),
-        Comparison("late_20ms", "always_20ms", "the trap, shorter patterns"),
+        Comparison("microcircuit", "always_10ms", "ours: the trap, learning while states settle"),
+        Comparison("late_20ms", "always_20ms", "ours: the trap, shorter patterns"),
     ),
     neurons=cells.NEURONS,
     texts=network.TEXTS,

@@ -13,9 +13,10 @@ def lag(run):
     shallow = None
     for name in dict.fromkeys(metrics["condition"]):
         kind = "late" if name == "microcircuit" else name.partition("_")[0]
+        time = run.record["conditions"][name].get("pattern", run.record["parameters"]["pattern"]["value"])
         error = mean_interval(100 * last_tested(run, metrics, name), within=(0, 100))
         if kind in KINDS:
-            groups[kind].append((1e3 * run.record["conditions"][name]["pattern"], error))
+            groups[kind].append((1e3 * time, error))
         elif name == "shallow":
             shallow = error.mean
     if not any(len(group) > 1 for group in groups.values()):

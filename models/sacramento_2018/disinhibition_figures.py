@@ -75,7 +75,7 @@ def correlation(run):
         run,
         9.6,
         5.6,
-        f"The less of the basal conductance is left, the more an image is cleaned ({in_words(name)}, epoch {epoch})",
+        f"What removing inhibition does to noisy images; s: basal conductance left ({in_words(name)}, epoch {epoch})",
     )
     above, below = figure.subplots(2, 3)
     for ax, kind in zip(above, KINDS, strict=True):

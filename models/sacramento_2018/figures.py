@@ -12,6 +12,7 @@ from neurosim.plots import (
     plot_band,
     window,
 )
+from neurosim_models.sacramento_2018.network import attenuation
 
 
 def hidden_areas(metrics, prefix):
@@ -60,7 +61,7 @@ def learned(run):
     """Error without noise and nudge, apical potentials while learning, and the angle of W^T to TD, over learning."""
     areas = hidden_areas(run.metrics(), "angle_")
     figure = new_figure(
-        run, 9.4, 3.3, "The output learns; apical errors fall; forward weights align with top-down ones"
+        run, 9.4, 3.3, "Error of the output, apical potentials, and how forward weights align with top-down ones"
     )
     axes = figure.subplots(1, 3)
     shown = [
@@ -106,26 +107,40 @@ def potentials(run):
     """Soma, basal and apical potentials of a hidden cell, and the cell that is taught, before and after learning."""
     traces = run.of_condition("traces.npz")
     steps = int(traces["steps"][0])
+    condition = next(iter(run.record["conditions"]))
+    values = {name: each["value"] for name, each in run.record["parameters"].items()}
+    shares = attenuation(values | run.record["conditions"][condition])
     both = {"before learning": window(traces, "first"), "late in learning": window(traces, "last")}
     area = sorted(name[:-2] for name in both["late in learning"] if name.startswith("h") and name.endswith(".u"))[-1]
     taught = "y" if "y.target" in both["late in learning"] else f"i{area[1:]}"
+    predicting = (area, "v_B", "hidden"), ("y", "v_B", "output"), (f"i{area[1:]}", "v_D", "interneuron")
     rows = {
-        f"cell of {area}\npotential (1)": {f"{area}.v_B": ("basal", "C2"), f"{area}.u": ("soma", "C0")},
+        f"cell of {area}\npotential (1)": {
+            f"{area}.predicted": ("basal, attenuated", "C2"),
+            f"{area}.u": ("soma", "C0"),
+        },
         "its apical dendrite\npotential (1)": {
             f"{area}.v_TD": ("from above", "C1"),
             f"{area}.v_PI": ("from interneurons", "C4"),
             "v_A": ("apical: both", "C3"),
         },
         f"cell of {'the output' if taught == 'y' else 'the interneurons'}\npotential (1)": {
-            f"{taught}.{'v_B' if taught == 'y' else 'v_D'}": ("basal" if taught == "y" else "dendrite", "C2"),
+            f"{taught}.predicted": ("basal, attenuated" if taught == "y" else "dendrite, attenuated", "C2"),
             f"{taught}.u": ("soma", "C0"),
             "y.target" if taught == "y" else "y.u": ("what it is taught", "k" if taught == "y" else "0.7"),
         },
     }  # fmt: skip
-    figure = new_figure(run, 8.6, 5.6, f"Compartments of cells of {area} and of {taught}, three patterns")
+    figure = new_figure(
+        run,
+        8.6,
+        5.6,
+        f"Compartments of cells of {area} and of {taught} ({in_words(condition)}, first replica and lane)",
+    )
     axes = figure.subplots(3, 2, sharex=True, sharey="row")
     for (title, arrays), column in zip(both.items(), axes.T, strict=True):
         arrays["v_A"] = arrays[f"{area}.v_TD"] + arrays[f"{area}.v_PI"]
+        for owner, dendrite, share in predicting:
+            arrays[f"{owner}.predicted"] = shares[share] * arrays[f"{owner}.{dendrite}"]
         for ax, (words, curves) in zip(column, rows.items(), strict=True):
             for name, (label, color) in curves.items():
                 order = {"k": 3, "C2": 2.5, "0.7": 1}.get(color, 2)
@@ -137,5 +152,5 @@ def potentials(run):
             else:
                 ax.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
         column[0].set_title(f"{title} (time 0 is {arrays['start']:.3g} s)", fontsize=9)
-        column[-1].set_xlabel("time (ms); grey lines: a new pattern")
+        column[-1].set_xlabel("time (ms); grey lines: a new presentation")
     return figure

@@ -54,7 +54,9 @@ def following(run):
         }
         for condition, areas in no_target.items()
     }
-    figure = new_figure(run, 8.8, 3.6, "Interneurons follow the forward weights: the circuit stays self-predicting")
+    figure = new_figure(
+        run, 8.8, 3.6, "How well interneurons follow the forward weights, and what they leave unexplained"
+    )
     left, right = figure.subplots(1, 2)
     _lines(left, run, missed)
     left.set_ylabel("distance of IP from W\nof the area above (% of W)")

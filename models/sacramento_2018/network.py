@@ -20,7 +20,7 @@ from brian2 import Clock, Network, ms, nS, pF, second
 
 from neurosim.analysis import angle_of_ways
 from neurosim.errors import ParameterError
-from neurosim.experiment import Parameter
+from neurosim.experiment import Parameter, check_ranges
 from neurosim.plasticity import library
 from neurosim.population import Population
 from neurosim.presentation import Presentation
@@ -92,12 +92,13 @@ def time_constants(values):
         "g_lk + g_B + g_som": leak + values["g_B"] + pull,
         "g_lk + g_D + g_som": leak + values["g_D"] + pull,
     }
-    membranes = {f"C / ({words})": float(values["capacitance"] / total) for words, total in sums.items()}
+    membranes = {f"capacitance / ({words})": float(values["capacitance"] / total) for words, total in sums.items()}
     return {name: float(values[name]) for name in ("tau_w", "tau_0")} | membranes
 
 
 def check(values):
-    """Refuse values that do not go together."""
+    """Refuse values out of range, and such that do not go together."""
+    check_ranges(parameters(hidden=(1,), eta_W=(0.0,), eta_IP=(0.0,), eta_PI=(0.0,), source=""), values)
     depth = len(values["hidden"])
     for name, count, words in (
         ("eta_W", depth + 1, "areas above the input"),
@@ -106,12 +107,20 @@ def check(values):
     ):  # fmt: skip
         if len(values[name]) != count:
             raise ParameterError(f"{name}: one learning rate for each of the {count} {words}, got {len(values[name])}")
-    dt = float(values["dt"])
-    for name, tau in time_constants(values).items():
-        if tau < dt:
+    dt, taus = float(values["dt"]), time_constants(values)
+    name = min(taus, key=taus.get)
+    if taus[name] < dt:
+        pattern = float(values["pattern"])
+        fits = pattern / np.ceil(2 * pattern / taus[name])  # half of it, or less, and a part of the pattern
+        raise ParameterError(
+            f"{name} = {1e3 * taus[name]:g} ms, the shortest time constant, is below dt = {1e3 * dt:g} ms: a step "
+            f"would carry the state past where it is drawn to; dt = {1e3 * fits:.4g} ms would do"
+        )
+    for name in ("u_shown", "u_others"):
+        if name in values and not values["E_inh"] <= values[name] <= values["E_exc"]:
             raise ParameterError(
-                f"{name} = {1e3 * tau:g} ms is below dt = {1e3 * dt:g} ms: an Euler step would carry the state past "
-                f"where it is drawn to; dt = {1e3 * tau / 2:.2g} ms or less would do"
+                f"{name}: a target must lie between E_inh = {values['E_inh']:g} and E_exc = {values['E_exc']:g}, or a "
+                f"conductance of the nudge would be below zero; got {values[name]:g}"
             )
     if values["lag"] >= values["pattern"]:
         raise ParameterError(

@@ -7,7 +7,8 @@ Symbols     see cells; error: squared error of the rates that the output's dendr
             without noise and nudge, normalised by the targets' variance; angle of W_y^T to TD (degrees); apical: root
             mean square of v_A over patterns, while learning with targets, and without both (apical_no_target)
 Theory      - eta_IP = eta_W2 / lambda_I, lambda_I = g_som / (g_lk + g_D + g_som) = 0.8 / 1.9: with this rate IP changes
-              as W_y does, so the circuit stays self-predicting while it learns. Both error signals come from one
+              as W_y does, to first order in the nudge and but for noise and transients, so the circuit stays near
+              self-prediction while it learns. Both error signals come from one
               nudge, which reaches the interneuron attenuated by lambda_I. The published rates have this ratio.
             - PI relaxes at eta_PI |r^I|^2 for whatever makes apical potentials differ from 0, also for what the target
               causes: where it is faster than the output learns, it explains errors away before the hidden area has
@@ -66,6 +67,7 @@ REGRESSION = Experiment(
         "teacher": Preset(
             values={
                 "examples": (1000, "ours"),
+                "eta_PI": ((0.01,), "ours: 1.7 times that of S25, see Departures"),
                 "E_exc": (50.0, "ours: see Departures"),
                 "E_inh": (-50.0, "ours: see Departures"),
                 "lanes": (100, "ours"),

@@ -28,7 +28,7 @@ from brian2 import Clock, Network, ms
 from neurosim.analysis import angle_of_ways
 from neurosim.connectivity import Transposed
 from neurosim.errors import ParameterError
-from neurosim.experiment import Parameter
+from neurosim.experiment import Parameter, check_ranges
 from neurosim.population import Population
 from neurosim.presentation import Presentation
 from neurosim.projection import Projection
@@ -73,7 +73,8 @@ def parameters(section):
 
 
 def check(values):
-    """Refuse values that do not go together."""
+    """Refuse values out of range, and such that do not go together."""
+    check_ranges(parameters(""), values)
     depth = len(values["hidden"])
     every = "areas above the input"
     for name, count, words in (
