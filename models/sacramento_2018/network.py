@@ -113,8 +113,8 @@ def check(values):
         pattern = float(values["pattern"])
         fits = pattern / np.ceil(2 * pattern / taus[name])  # half of it, or less, and a part of the pattern
         raise ParameterError(
-            f"{name} = {1e3 * taus[name]:g} ms, the shortest time constant, is below dt = {1e3 * dt:g} ms: a step "
-            f"would carry the state past where it is drawn to; dt = {1e3 * fits:.4g} ms would do"
+            f"{name} = {1e3 * taus[name]:g} ms, the shortest time constant, is below dt = {1e3 * dt:g} ms: an "
+            f"Euler step would carry the state past where it is drawn to; dt = {1e3 * fits:.4g} ms would do"
         )
     for name in ("u_shown", "u_others"):
         if name in values and not values["E_inh"] <= values[name] <= values["E_exc"]:

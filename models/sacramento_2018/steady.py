@@ -74,7 +74,6 @@ def parameters(section):
 
 def check(values):
     """Refuse values out of range, and such that do not go together."""
-    check_ranges(parameters(""), values)
     depth = len(values["hidden"])
     every = "areas above the input"
     for name, count, words in (
@@ -101,6 +100,7 @@ def check(values):
     learns_beside = [name for name in ("eta_PI", "eta_TD") if values[name]]
     if learns_beside and values["algorithm"] != MICROCIRCUIT:
         raise ParameterError(f"{learns_beside[0]}: a rule of the microcircuit only; {values['algorithm']} needs 0")
+    check_ranges(parameters(""), values)
 
 
 def signal(values):

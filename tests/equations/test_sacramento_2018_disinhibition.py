@@ -254,7 +254,7 @@ def test_images_are_cleaned_after_the_epochs_that_are_due_only(learned):
     ("settings", "complaint"),
     [
         ({"shares": "1,1.5"}, "shares: must lie between 0 and 1"),
-        ({"tau_w": "0.1*ms"}, "tau_w = 0.1 ms is below dt = 0.25 ms"),
+        ({"tau_w": "0.1*ms"}, "tau_w = 0.1 ms, .* is below dt = 0.25 ms"),
         ({"dt": "1*ms", "tau_w": "2*ms"}, "below dt = 1 ms.*Euler"),
         ({"lag": "5*ms"}, "lag: must be shorter than the pattern"),
         ({"E_exc": "0.2"}, "targets: potentials must lie between"),

@@ -223,8 +223,8 @@ def test_tests_are_run_without_noise_target_and_learning():
     [
         ({"eta": 0.0, "eta_W": (1.0,)}, "eta_W: one learning rate for each of the 3 areas above the input, got 1"),
         ({"eta_PI": (1.0,)}, "eta_PI: one learning rate for each of the 2 hidden areas, got 1"),
-        ({"tau_w": 0.05 * ms}, r"tau_w = 0.05 ms is below dt = 0.1 ms: .* dt = 0.025 ms or less would do"),
-        ({"g_A": 20 * nS}, r"C / \(g_lk \+ g_B \+ g_A\) = 0.0473934 ms is below dt = 0.1 ms.* dt = 0.024 ms"),
+        ({"tau_w": 0.05 * ms}, r"tau_w = 0.05 ms, the shortest time .* below dt = 0.1 ms: .* dt = 0.025 ms would do"),
+        ({"g_A": 20 * nS}, r"capacitance / \(g_lk \+ g_B \+ g_A\) = 0.0473934 ms, .* dt = 0.1 ms.* dt = 0.0237 ms"),
         ({"lag": 100 * ms}, "lag: must be shorter than the pattern"),
     ],
 )
@@ -236,7 +236,13 @@ def test_values_that_do_not_go_together_are_refused(wrong, message):
 @pytest.mark.parametrize("name", ["g_lk", "g_B", "g_A", "g_D", "g_som"])
 def test_conductances_below_zero_are_refused(name):
     with pytest.raises(ParameterError, match=f"{name}: must be >"):
-        SELFPREDICTION.resolve("patterns", {name: "-0.1*nS"})
+        SELFPREDICTION.resolve("patterns", {name: "-100*pS"})
+    with pytest.raises(ParameterError, match=f"{name}: must be >"):
+        Layers(values(**{name: -0.1 * nS}), task(), 1)
+    with pytest.raises(ParameterError, match=f"{name}: a unit like that of"):
+        Layers(values(**{name: 0.1}), task(), 1)
+    with pytest.raises(ParameterError, match=f"{name}: a unit like that of"):
+        Layers(values(**{name: 0.1 * ms}), task(), 1)
 
 
 def test_targets_beyond_reversal_potentials_are_refused():
