@@ -113,7 +113,7 @@ def list_models():
                 relation = "like" if claim.alike else "below"
                 print(f"    claimed    {claim.lower} {relation} {claim.higher}: {claim.published}")
             for data, preset in experiment.presets.items():
-                print(f"    {'--data ' + data:17}about {preset.duration} on two cores")
+                print(f"    {'--data ' + data:16} about {preset.duration} on two cores")
 
 
 def _published(published, experiment):

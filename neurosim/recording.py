@@ -132,10 +132,6 @@ class Readout(_AtEnd):
         self._past += lanes
         self._sum[...] = 0
 
-    def read(self):
-        """Return targets and guesses now, each (replicas, lanes, n)."""
-        return self.population.view("target"), self.population.view("guess")
-
     @property
     def shown(self):
         """How many presentations of each replica are counted so far."""
@@ -207,6 +203,10 @@ class SquaredError(_AtEnd):
         self._targets_squared += np.einsum("rln,rln->rn", target, target)
         self._count += int(counts.sum())
         self._past += self.population.lanes
+
+    def read(self):
+        """Return targets and guesses now, each (replicas, lanes, n)."""
+        return self.population.view("target"), self.population.view("guess")
 
     @property
     def shown(self):

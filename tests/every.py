@@ -57,7 +57,7 @@ SMALL = {
     "sacramento_2018.association": {
         "hidden": "6", "inputs": "6", "outputs": "4", "examples": "3", "pattern": "5*ms", "epochs": "2",
     },
-    "sacramento_2018.regression": FUNCTION | {"hidden": "6", "lanes": "10", "pattern": "5*ms", "epochs": "2"},
+    "sacramento_2018.regression": FUNCTION | {"hidden": "6", "lanes": "10", "pattern": "20*ms", "epochs": "2"},
     "sacramento_2018.disinhibition": {"hidden": "6", "lanes": "20", "shares": "1,0.1", "epochs": "2"},
     "sacramento_2018.mnist": {"hidden": "6,5", "lanes": "20", "epochs": "2"},
     "sacramento_2018.gradient": {"hidden": "6", "lanes": "20", "pattern": "5*ms", "tested": "5*ms", "epochs": "1"},

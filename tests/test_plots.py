@@ -108,6 +108,8 @@ def test_axes_have_labels_with_units(small_run, experiment, figure):
         "raster": {key.split("/")[1][:-2].replace("_", "\n") for key in recorded},
         "features": {condition.replace("_", "\n") for condition in run.record["conditions"]},
         "filters": {f"channel {k}" for k in range(1, 9)},
+        "cleaned_images": {"clean", "noisy", "inhibited", "released, s = 1", "released, s = 0.1"},
+        "generated": {"mean of the class"},
     }.get(name, set())
     on_grid = described(figure)
     assert on_grid

@@ -20,7 +20,7 @@ Expect      after 300 presentations, means over 5 replicas: error below 0.02; ab
 
 import numpy as np
 
-from neurosim.experiment import Expect, Experiment, Parameter, Preset
+from neurosim.experiment import Comparison, Expect, Experiment, Parameter, Preset
 from neurosim.tasks import FunctionTask
 from neurosim_models.sacramento_2018 import cells, figures, network
 from neurosim_models.sacramento_2018.network import S25, Layers, RatesError
@@ -105,6 +105,7 @@ ASSOCIATION = Experiment(
     conditions={CIRCUIT: {"eta_PI": (0.025,)}, FAST: {"eta_PI": (25.0,)}},
     factors=("eta_PI",),
     metric="nse",
+    comparisons=(Comparison(CIRCUIT, FAST, "ours: fast inhibition explains the teaching signal away"),),
     neurons=cells.NEURONS,
     texts=network.TEXTS,
     figures=(figures.apical, figures.potentials, figures.learned),

@@ -28,7 +28,8 @@ def lag(run):
         times, errors = [time for time, _ in points], [error for _, error in points]
         middle = [each.mean for each in errors]
         bars = [[each.mean - each.low for each in errors], [each.high - each.mean for each in errors]]
-        ax.errorbar(times, middle, bars, color=color, marker=marker, capsize=2, label=label)
+        ax.plot(times, middle, color=color, marker=marker, label=label)
+        ax.errorbar(times, middle, bars, color=color, capsize=2, fmt="none")
     if shallow is not None:
         ax.axhline(shallow, color="0.5", linewidth=1, label="shallow, late in 40 ms")
     ticks = sorted({time for group in groups.values() for time, _ in group})
