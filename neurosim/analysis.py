@@ -39,16 +39,6 @@ def angle(a, b, axis=-1):
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over replicas with its confidence interval (nan bounds for a single replica)."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
 def angle_of_ways(forward, backward):
     """Return the angle between the weights of one way and those of the way back, transposed, (replicas,), in degrees.
 
@@ -59,6 +49,16 @@ def angle_of_ways(forward, backward):
     """
     back = np.swapaxes(backward, 1, 2)
     return angle(np.reshape(forward, (len(forward), -1)), back.reshape(len(back), -1))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over replicas with its confidence interval (nan bounds for a single replica)."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
 
 
 def mean_interval(values, confidence=0.95, within=(-np.inf, np.inf)):
@@ -142,8 +142,8 @@ def paired(a, b, confidence=0.95):
     if n < 2:
         return Paired(float(d[0]) if n else np.nan, np.nan, np.nan, n, np.nan, np.nan, np.nan)
     mean = float(d.mean())
-    rounding = 1e-13 * max(np.abs(a).max(), np.abs(b).max())  # of a subtraction, and of the moments in SciPy's test
-    rounding = max(rounding, 1e-150)  # the squares of what is smaller cannot be told from 0
+    # of a subtraction, and of the moments in SciPy's test; the squares of what is below 1e-150 cannot be told from 0
+    rounding = max(1e-13 * np.abs(a).max(), 1e-13 * np.abs(b).max(), 1e-150)
     if np.ptp(d) <= rounding:
         sign = np.sign(mean) if abs(mean) > rounding else np.nan
         return Paired(mean, mean, mean, n, float(sign * np.inf), 0.0 * abs(sign), float(sign * np.inf))

@@ -4,11 +4,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
 from brian2.units import allunits, stdunits
-from brian2.units.fundamentalunits import Quantity, have_same_dimensions
+from brian2.units.fundamentalunits import Quantity, Unit, have_same_dimensions
 
 from neurosim.errors import ParameterError, unknown
 
@@ -89,8 +90,7 @@ class Parameter:
     def _read_quantity(self, text):
         match = QUANTITY.match(text)
         name = match[2] if match and match[2] else ""
-        name = {"s": "second", "pS": "psiemens", "uS": "usiemens"}.get(name, name)  # as brian2 writes them
-        unit = getattr(stdunits, name, getattr(allunits, name, None))
+        unit = getattr(stdunits, name, getattr(allunits, name, _as_written().get(name)))
         if not isinstance(unit, Quantity):
             raise ParameterError(f"{self.name}: a number with a unit is needed, as {plain(self.value)}, got {text!r}")
         if not have_same_dimensions(unit, self.value):
@@ -130,6 +130,12 @@ class Parameter:
             if limit is not None
         ]
         return f"must be {' and '.join(parts)}" if parts else ""
+
+
+@cache
+def _as_written():
+    """Return brian2's units by the symbols with which it writes them, as s and pS."""
+    return {unit.dispname: unit for unit in vars(allunits).values() if isinstance(unit, Unit)}
 
 
 def check_ranges(parameters, values):

@@ -117,6 +117,14 @@ def new_figure(run, width, height, title):
     return figure
 
 
+def study_of(run):
+    """Return the arrays of a run's study by name, without their units; a NothingToDrawError where it has none."""
+    try:
+        return {name: array for name, (array, _) in run.arrays("study.npz").items()}
+    except ParameterError as error:
+        raise NothingToDrawError(str(error)) from None
+
+
 def window(traces, keep):
     """Return the arrays of one window, with time in ms from its start."""
     prefix = f"{keep}/"

@@ -3,8 +3,7 @@
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from neurosim.errors import ParameterError
-from neurosim.plots import NothingToDrawError, condition_color, in_words, new_figure, over_epochs, plot_band
+from neurosim.plots import condition_color, in_words, new_figure, over_epochs, plot_band, study_of
 from neurosim_models.amit_2018 import circuit_cells as cells
 from neurosim_models.amit_2018.circuit_cells import FORMS, SPIKING
 
@@ -13,16 +12,9 @@ BORDER = dict(color="0.6", linewidth=0.8, linestyle=":")
 SMALL = dict(textcoords="offset points", fontsize=7)
 
 
-def _study(run):
-    try:
-        return {name: array for name, (array, _) in run.arrays("study.npz").items()}
-    except ParameterError as error:
-        raise NothingToDrawError(str(error)) from None
-
-
 def regimes(run):
     """The four regimes of o and t: constant within the margin, a cycle beyond it, as map, leaky and spiking neurons."""
-    found = _study(run)
+    found = study_of(run)
     mu, h = float(found["regimes/mu"]), found["regimes/h"]
     figure = new_figure(
         run, 7.6, 5.2,
@@ -62,7 +54,7 @@ def regimes(run):
 
 def period(run):
     """Period and mean of the cycle beyond the margin against the time constants: dots simulated, lines the formulas."""
-    found = _study(run)
+    found = study_of(run)
     M, S, eps, h = (float(found[f"period/{name}"]) for name in ("M", "S", "eps", "h"))
     ratio = found["period/ratio"]
     fine = np.geomspace(ratio[0], ratio[-1], 200)
@@ -121,7 +113,7 @@ AXES = {
 
 def region(run):
     """Where the circuit computes equation 4: fraction of random fields and classes, over pairs of its constants."""
-    found = _study(run)
+    found = study_of(run)
     figure = new_figure(
         run,
         7.6,

@@ -4,8 +4,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from neurosim.errors import ParameterError
-from neurosim.plots import NothingToDrawError, in_words, new_figure, over_epochs, plot_band
+from neurosim.plots import NothingToDrawError, in_words, new_figure, over_epochs, plot_band, study_of
 
 COLUMNS = 5  # panels side by side
 MOST = 30  # variance missed that is drawn: where activities hardly differ any more, there is no end to it
@@ -45,10 +44,7 @@ def reconstruction(run):
 
 def angle_of_an_inverse(run):
     """Angle between what one learning inverse sends back and the gradient, simulated and by theory, against steps."""
-    try:
-        found = {name: array for name, (array, _) in run.arrays("study.npz").items()}
-    except ParameterError as error:
-        raise NothingToDrawError(str(error)) from None
+    found = study_of(run)
     steps, many = found["steps"], found["angle"].shape[1]
     title = "An inverse turns to the gradient while it learns,\nand away from it as it becomes exact (linear units)"
     figure = new_figure(run, 6.0, 3.5, title)

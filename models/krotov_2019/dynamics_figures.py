@@ -3,19 +3,10 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from neurosim.errors import ParameterError
-from neurosim.plots import NothingToDrawError, condition_color, in_words, new_figure, over_epochs
+from neurosim.plots import NothingToDrawError, condition_color, in_words, new_figure, over_epochs, study_of
 
 BORDER = dict(color="0.6", linewidth=0.8, linestyle=":")
 SMALL = dict(textcoords="offset points", fontsize=7)
-
-
-def study_of(run):
-    """Return the arrays of a run's study by name."""
-    try:
-        return {name: array for name, (array, _) in run.arrays("study.npz").items()}
-    except ParameterError as error:
-        raise NothingToDrawError(str(error)) from None
 
 
 def relaxing(run):

@@ -2,20 +2,11 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from neurosim.errors import ParameterError
-from neurosim.plots import NothingToDrawError, condition_color, in_words, new_figure, over_epochs, plot_band
+from neurosim.plots import condition_color, in_words, new_figure, over_epochs, plot_band, study_of
 
 WAYS = {"symmetric": ("o", "full"), "random": ("s", "none")}  # markers of TD
 THEORY = dict(color="k", linewidth=0.9, zorder=1)
 PUBLISHED = 0.42
-
-
-def study_of(run):
-    """Return the arrays of a run's study."""
-    try:
-        return {name: array for name, (array, _) in run.arrays("study.npz").items()}
-    except ParameterError as error:
-        raise NothingToDrawError(str(error)) from None
 
 
 def against_mixing(run):

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from neurosim.plots import NothingToDrawError, new_figure
-from neurosim_models.scellier_2017.gradient_figures import THEORY, study_of
+from neurosim.plots import NothingToDrawError, new_figure, study_of
+from neurosim_models.scellier_2017.gradient_figures import THEORY
 
 LAYERS = ("y", "h3", "h2", "h1")  # from the output down
 COLORS = {"y": "k", "h3": "C3", "h2": "C1", "h1": "C0"}

@@ -2,19 +2,10 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from neurosim.errors import ParameterError
-from neurosim.plots import NothingToDrawError, condition_color, in_words, new_figure, over_epochs, plot_band
+from neurosim.plots import condition_color, in_words, new_figure, over_epochs, plot_band, study_of
 
 SIDES = {"one-sided": "C3", "centred": "C0"}
 THEORY = dict(color="k", linewidth=0.9, zorder=1)
-
-
-def study_of(run):
-    """Return the arrays of a run's study."""
-    try:
-        return {name: array for name, (array, _) in run.arrays("study.npz").items()}
-    except ParameterError as error:
-        raise NothingToDrawError(str(error)) from None
 
 
 def error_against_beta(run):
