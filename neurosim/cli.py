@@ -1,14 +1,13 @@
 """The command line: parses, calls, prints."""
 
 import contextlib
-import importlib
-import pkgutil
 import sys
 from pathlib import Path
 
 import click
 
 from neurosim.errors import DivergedError, NeurosimError, ParameterError, RunError, unknown
+from neurosim.job import Job, find, find_one, models, recorded, repeated
 
 WRONG_USAGE, FAILED = 2, 1
 
@@ -73,37 +72,11 @@ def _quiet():
     brian2.BrianLogger.suppress_name("unused_brian_object")  # what is refused is never simulated
 
 
-def _models():
-    """Return all models: name to module, read from the package of models."""
-    import neurosim_models
-
-    names = sorted(module.name for module in pkgutil.iter_modules(neurosim_models.__path__))
-    return {name: importlib.import_module(f"neurosim_models.{name}") for name in names}
-
-
-def _find(name):
-    """Return [(full name, module, experiment)] for ``model`` (all its experiments) or ``model.experiment``."""
-    models = _models()
-    known = {f"{m}.{e.name}": (f"{m}.{e.name}", module, e) for m, module in models.items() for e in module.EXPERIMENTS}
-    if name in known:
-        return [known[name]]
-    if name in models:
-        return [found for full, found in known.items() if full.split(".")[0] == name]
-    raise unknown("model", name, [*models, *known], "; see neurosim list")
-
-
-def _find_one(name):
-    found = _find(name)
-    if len(found) > 1:
-        raise ParameterError(f"{name} has several experiments; name one of {', '.join(full for full, *_ in found)}")
-    return found[0]
-
-
 @commands.command("list")
 def list_models():
     """List every model: name, paper, data, published number, rough run time."""
     _quiet()
-    for model, module in _models().items():
+    for model, module in models().items():
         for experiment in module.EXPERIMENTS:
             print(f"{model}.{experiment.name}")
             print(f"    {module.PAPER}: {experiment.title}")
@@ -129,7 +102,7 @@ def show(model, data):
     from neurosim.experiment import plain
 
     _quiet()
-    for full, module, experiment in _find(model):
+    for full, module, experiment in find(model):
         if data is not None and data not in experiment.presets:
             raise unknown("data set", data, experiment.presets)
         print(f"{full}\n\n{module.__doc__.strip()}\n\n{experiment.notes.strip()}\n\nAs it runs")
@@ -221,61 +194,26 @@ def _refuse(named, reason):
 
 
 def _run(model, given, out, force, more):
-    full, module, experiment = _find_one(model)
-    target = given.get("target", "numpy")
-    if target not in ("numpy", "cython"):
-        raise unknown("target", target, ("numpy", "cython"))
-    settings = _settings(given.get("settings", ()))
-    settings |= {name: given[name] for name in ("replicas", "lanes", "epochs") if name in given}
-    names = [name.strip() for name in given["conditions"].split(",")] if "conditions" in given else None
-    asked = {name: given.get(name) for name in ("data", "limit", "validation")}
-    if asked["data"] is None:
-        asked["data"] = next(iter(experiment.presets))
-    experiment.choose(experiment.resolve(asked["data"], settings), settings, names)  # before data are read
-    seed = given.get("seed", 1)
-    examples, inputs = _examples(experiment, asked, lambda: experiment.resolve(asked["data"], settings), seed)
-    near = experiment.preset_for(examples.name, inputs)
+    settings = _settings(given.pop("settings", ()))
+    settings |= {name: given.pop(name) for name in ("replicas", "lanes", "epochs") if name in given}
+    if "conditions" in given:
+        given["conditions"] = [name.strip() for name in given["conditions"].split(",")]
+    job = Job(model, settings=settings, **given)
+    examples = job.examples()
+    prepared = job.checked(examples)
+    near = prepared.preset
     if near != examples.name:
         print(f"note      no constants are known for {examples.name}: those for {near} are used, see neurosim show")
-    values = experiment.resolve(examples.name, settings, inputs)
-    conditions = experiment.choose(values, settings, names)
-    return _simulate(full, experiment, examples, values, seed, out, force, conditions, asked, target, more)
+    return _simulate(prepared, examples, out, force, more)
 
 
-def _simulate(full, experiment, examples, values, seed, out, force, conditions, asked, target, more):
+def _simulate(prepared, examples, out, force, more):
     from neurosim.runs import new_folder
-    from neurosim.simulate import simulate
 
-    folder = out or new_folder(full, examples.name)
-    with _bar(conditions, examples) as tell, _naming(folder):
-        finished = simulate(
-            full, experiment, examples, values, seed, folder,
-            conditions=conditions, asked=asked, target=target, force=force, tell=tell, **more,
-        )  # fmt: skip
-    return _report(finished, experiment)
-
-
-def _examples(experiment, asked, values, seed):
-    """Return the data that were asked for, and their number of inputs; ``values()`` decides those of a function."""
-    from neurosim import data as datasets
-
-    preset = experiment.presets.get(asked["data"])
-    if all(each.task for each in experiment.presets.values()):
-        if preset is None:
-            raise unknown("data", asked["data"], experiment.presets, "; this experiment makes its own")
-        for option in ("limit", "validation"):
-            if asked[option] is not None:
-                raise ParameterError(
-                    f"--{option}: this experiment makes its own examples; see --set examples and tests"
-                )
-        task = preset.task(values(), seed)
-        return task, task.inputs
-    examples = datasets.load(asked["data"])
-    if asked["limit"] is not None:
-        examples = examples.limit(asked["limit"])
-    if asked["validation"] is not None:
-        examples = examples.validation(asked["validation"], seed=1)
-    return examples, examples.train_images.shape[1]
+    folder = out or new_folder(prepared.model, examples.name)
+    with _bar(prepared.conditions, examples) as tell, _naming(folder):
+        finished = prepared.simulate(folder, examples, force=force, tell=tell, **more)
+    return _report(finished, prepared.experiment)
 
 
 @contextlib.contextmanager
@@ -288,39 +226,33 @@ def _naming(folder):
 
 
 def _opened(folder):
-    """Return (run, experiment, examples, values, conditions) of a run that exists."""
+    """Return (run, as it was, its data) of a run that exists."""
     from neurosim.runs import Run
-    from neurosim.simulate import recorded
 
     opened = Run.open(folder)
-    _, _, experiment = _find_one(opened.record["model"])
-    values, conditions = recorded(opened, experiment)
-    asked = {"limit": None, "validation": None, **opened.record["data"]["asked"]}
-    examples, _ = _examples(experiment, asked, lambda: values, opened.record["seed"])
-    return opened, experiment, examples, values, conditions
+    prepared = recorded(opened)
+    return opened, prepared, prepared.examples()
 
 
 def _resume(folder, more):
     from neurosim.simulate import resume
 
-    opened, experiment, examples, _, conditions = _opened(folder)
-    with _bar(conditions, examples) as tell, _naming(folder):
-        finished = resume(opened, experiment, examples, tell=tell, note=lambda text: print(f"note      {text}"), **more)
-    return _report(finished, experiment)
+    opened, prepared, examples = _opened(folder)
+    with _bar(prepared.conditions, examples) as tell, _naming(folder):
+        finished = resume(
+            opened, prepared.experiment, examples, tell=tell, note=lambda text: print(f"note      {text}"), **more
+        )
+    return _report(finished, prepared.experiment)
 
 
 def _repeat(folder, out, force, more):
     from neurosim.simulate import changed_versions, check_data
 
-    opened, experiment, examples, values, conditions = _opened(folder)
-    record = opened.record
+    opened, prepared, examples = _opened(folder)
     check_data(opened, examples)
     for name, was, now in changed_versions(opened):
         print(f"note      {name} was {was}, is {now}: numbers may differ in rounding")
-    full, asked = record["model"], {**record["data"]["asked"], "repeats": opened.folder.name}
-    return _simulate(
-        full, experiment, examples, values, record["seed"], out, force, conditions, asked, record["target"], more
-    )
+    return _simulate(repeated(prepared, opened), examples, out, force, more)
 
 
 def _settings(pairs):
@@ -334,7 +266,7 @@ def _settings(pairs):
 
 
 @contextlib.contextmanager
-def _bar(conditions, examples):
+def _bar(conditions, examples, name=""):
     """Show a progress bar with epoch, error and time left; yields what training calls after every presentation."""
     from tqdm.auto import tqdm
 
@@ -357,7 +289,7 @@ def _bar(conditions, examples):
         scale, unit = (100, " %") if readout.metric == "error" else (1, "")
         if (error := readout.error.mean()) == error:  # not nan, as before there are two targets
             last[phase] = f"{phase} {readout.metric} {scale * error:.3g}{unit}"
-        prefix = f"{condition}, " if len(conditions) > 1 else ""
+        prefix = f"{name}, " * bool(name) + f"{condition}, " * (len(conditions) > 1)
         bars[0].set_description_str(f"{prefix}epoch {epoch}/{values['epochs']}", refresh=False)
         bars[0].set_postfix_str(", ".join(last[name] for name in ("train", "test") if name in last), refresh=False)
         before = sum(n for name, n in each.items() if list(each).index(name) < list(each).index(condition))
@@ -462,12 +394,144 @@ def plot(folder, figure):
 
     _quiet()
     opened = Run.open(folder)
-    _, _, experiment = _find_one(opened.record["model"])
+    _, _, experiment = find_one(opened.record["model"])
     if figure is not None and figure not in experiment.figure_names:
         raise unknown("figure", figure, experiment.figure_names)
     known = dict(zip(experiment.figure_names, experiment.figures, strict=True))
     for path in draw(opened, [known[figure]] if figure else experiment.figures, skip=figure is None):
         print(path)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.toml")
+@click.option(
+    "--out", default=None, type=click.Path(path_type=Path), metavar="FOLDER", help="Where the tasks are kept."
+)
+@click.option(
+    "--workers", default=None, type=click.IntRange(1), metavar="N", help="Processes on this machine.  [default: cores]"
+)
+@click.option("--scheduler", default=None, metavar="ADDRESS", help="A Dask scheduler, as tcp://10.0.0.5:8786.")
+@click.option(
+    "--checkpoint-every",
+    default=30,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="How often a task's state is kept within an epoch.",
+)
+def sweep(file, out, workers, scheduler, checkpoint_every):
+    """Run a model with every setting of FILE.toml, on all cores or on a cluster; the same command goes on."""
+    from neurosim import sweep as sweeps
+
+    _quiet()
+    if workers is not None and scheduler is not None:
+        raise ParameterError("--workers are processes on this machine, --scheduler has its own; leave one out")
+    asked = sweeps.read(file)
+    folder = out or Path("runs") / asked.spec.name
+    whole = sweeps.carry_out(asked, folder, workers=workers, scheduler=scheduler, checkpoint_every=checkpoint_every)
+    return 0 if whole else FAILED
+
+
+@commands.command()
+@click.argument("file", metavar="FILE.toml|NAME")
+@click.option("--full", is_flag=True, help="As the file's table [full] says: larger data, stricter margins.")
+@click.option(
+    "--seed", default=None, type=click.IntRange(0, 2**32 - 1001), help="Another seed than the file's: another folder."
+)
+@click.option("--plan", "only_plan", is_flag=True, help="Show the plan, its cost and its power; run nothing.")
+@click.option("--strict", is_flag=True, help="Exit with status 1 unless every claim is supported.")
+@click.option("--out", default=None, type=click.Path(path_type=Path), metavar="FOLDER", help="Where it is kept.")
+def hypothesis(file, full, seed, only_plan, strict, out):
+    """Put the claims of FILE.toml, or of a NAME that comes with the models, to the test; the same command goes on."""
+    from neurosim import hypothesis as hypotheses
+    from neurosim import trial, verdicts
+    from neurosim.claims import SUPPORTED
+
+    _quiet()
+    asked = hypotheses.read(hypotheses.find(file), full, seed)
+    folder = out or trial.folder_of(asked)
+
+    def watch(name, conditions, examples):
+        print(f"running   {name}", flush=True)
+        return _bar(conditions, examples, name) if sys.stderr.isatty() else contextlib.nullcontext()
+
+    record = trial.opened(asked, folder)
+    planned = trial.plan(asked) if record is None else trial.Plan.from_json(record["plan"])
+    for label, text in verdicts.plan_lines(asked, planned):
+        print(f"{label:9} {text}")
+    if only_plan:
+        return 0
+    if record is None:
+        record = trial.record(asked, planned, folder)
+    print(f"recorded  {folder / trial.RECORD}, {record['recorded']}", flush=True)
+    tested = trial.carry_out(asked, folder, watch=watch, note=lambda text: print(f"note      {text}"))
+    if not tested.whole:
+        raise RunError(f"interrupted; the same command goes on in {folder}")
+    figures, page = verdicts.write(tested, record, planned)
+    print(*verdicts.table_lines(tested), sep="\n")
+    for line in verdicts.remarks(tested):
+        print(f"note      {line}")
+    for path in tested.runs.values():
+        print(f"run       {path}/")
+    for path in (*figures, page):
+        print(f"{'report' if path == page else 'figure':9} {path}")
+    return FAILED if strict and any(verdict.word != SUPPORTED for verdict in tested.verdicts) else 0
+
+
+@commands.command()
+@click.argument("model", required=False)
+@click.option("--all", "everything", is_flag=True, help="Audit every model.")
+@click.option("--data", default=None, metavar="NAME|FOLDER", help="Data set by name, or a folder with its files.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
+@click.option("--conditions", default=None, metavar="NAME,NAME", help="Conditions to audit; all if left out.")
+@click.option("--seed", default=1, type=click.IntRange(0, 2**32 - 1), help="Decides all that is random.  [default: 1]")
+@click.option("--strict", default=None, metavar="NAME,NAME", help="Exit with 1 where one of these criteria fails.")
+@click.option("--timing/--no-timing", default=True, help="Whether to train networks with disturbed time steps.")
+@click.option(
+    "--out", default=None, type=click.Path(path_type=Path), metavar="FILE", help="A .md or .html file to write."
+)
+def audit(model, everything, data, settings, conditions, seed, strict, timing, out):
+    """Say what each synapse of MODEL needs to know, read from its equations and checked by experiment."""
+    from neurosim import pages
+    from neurosim.audit import report as audits
+
+    _quiet()
+    if (model is None) == (not everything):
+        raise ParameterError("a MODEL is needed, as lillicrap_2016.spiking (see neurosim list), or --all; not both")
+    named = [name for name, given in (("--data", data), ("--set", settings), ("--conditions", conditions)) if given]
+    if everything and named:
+        raise ParameterError(f"--all takes every model as it is; leave {', '.join(named)} out")
+    criteria = audits.check_criteria(_names(strict))
+    asked = {"data": data, "settings": _settings(settings), "conditions": _names(conditions) or None, "seed": seed}
+    jobs = [Job(full, **asked) for full in (_every() if everything else [full for full, *_ in find(model)])]
+    for job in jobs:
+        job.checked()  # before the first network is built
+    if out is not None:
+        pages.check_out(out)
+    tell = lambda line: print(f"\r\033[K{line}", end="", file=sys.stderr) if sys.stderr.isatty() else None  # noqa: E731
+    found = []
+    for job in jobs:
+        found += audits.merged(audits.audit(job, timing=timing, tell=tell, stand_in=everything))
+    tell("")
+    if out is not None:
+        print(pages.write(audits.page(found), out))
+    elif everything:
+        print(audits.matrix(found), end="")
+    else:
+        print("\n".join(map(audits.text, found)), end="")
+    failing = audits.strict(found, criteria)
+    for line in failing:
+        print(f"fails     {line}")
+    return FAILED if failing else 0
+
+
+def _names(text):
+    """Return names with commas between them as a list."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+def _every():
+    return [f"{model}.{each.name}" for model, module in models().items() for each in module.EXPERIMENTS]
 
 
 @commands.command("data")

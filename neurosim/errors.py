@@ -27,6 +27,10 @@ class DataError(NeurosimError, ValueError):
     """A data set is missing, incomplete or not what it should be."""
 
 
+class BusyError(ParameterError):
+    """Another process is writing into the folder."""
+
+
 class RunError(NeurosimError, OSError):
     """A run's folder cannot be written."""
 

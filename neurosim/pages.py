@@ -10,7 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from neurosim.errors import ParameterError
+from neurosim.runs import Run, writing
 
+MARK = "<!-- written by neurosim, which may write over it -->"
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --good: #187a3c; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --good: #6fd08c; --bad: #ff8a80; } }
@@ -120,3 +122,50 @@ def _html_figure(path, shows):
         raise ParameterError(f"{path}: cannot be read: {error.strerror}") from None
     source = f"data:image/png;base64,{image}"
     return f'<figure><img src="{source}" alt="{escape(shows)}"><figcaption>{escape(shows)}</figcaption></figure>'
+
+
+def check_out(out):
+    """Return the path of a page to be written.
+
+    Raises
+    ------
+    ParameterError
+        If its name does not end in .html or .md, or there is a file that is no page of neurosim's.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".html", ".md"):
+        raise ParameterError(f"--out: a file that ends in .html or .md is needed, got {str(out)!r}")
+    try:
+        taken = out.exists() and not (out.is_file() and MARK in out.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        taken = True
+    if taken:
+        raise ParameterError(f"{out} is there and not a report; give another file to --out")
+    return out
+
+
+def write(page, out):
+    """Write a page into a file: .html for one page with the figures inside it, .md for Markdown with links to them.
+
+    Parameters
+    ----------
+    page : Report
+        What is written.
+    out : path
+        A page that is there is written over; see :func:`check_out`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written.
+    """
+    out = check_out(out)
+    text = page.html() if out.suffix.lower() == ".html" else page.markdown(out.parent)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    Run(out.parent, {}).write(out.name, f"{text}{MARK}\n".encode(errors="replace"))
+    return out

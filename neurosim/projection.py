@@ -103,6 +103,8 @@ class Projection(brian2.core.base.BrianObject):
         Whether the phase that is going on lets the projection learn; a Presentation sets it.
     largest_change : float or None
         As given, in base units; it may be set at any time, as a learning rate.
+    transmit_statements, rule_statements : tuple of neurosim.plasticity.parse.Statement
+        What the two texts say; no statement where a Kernel stands in the place of the rule.
     storage : dict of str to str
         Where each variable of the synapse is kept: "shared" by the lanes, as the weights are; "common", one copy as
         all lanes have the same; "summed", the sum over lanes, where only that matters; or "lanes", one a lane.
@@ -204,6 +206,7 @@ class Projection(brian2.core.base.BrianObject):
         sent = statements(sent, with_subexpressions(sent, scope, where), where, delivers=True)
         if not sent:
             raise EquationError(f"{here}.transmit: 'variable_post = ...' is needed, got {transmit.strip()!r}")
+        self.transmit_statements, self.rule_statements = tuple(sent), tuple(learned)
         read = {s.name for statement in sent for s in statement.expr.free_symbols}
         self.storage = self.kept = place(variables, learned, read & set(variables), scope, self.copies)
         self._timed = any(s.event == RATE or DT in s.expr.free_symbols for s in (*learned, *sent))

@@ -11,8 +11,9 @@ from PIL import Image
 
 from neurosim.analysis import holm, mean_interval, paired
 from neurosim.errors import ParameterError
+from neurosim import pages
 from neurosim.pages import Report, Section, Table
-from neurosim.runs import Run, writing
+from neurosim.runs import Run
 
 INSIDE, WITHIN, MISSED = "inside the interval", "within Expect", "not reached"
 EXPECTED, UNEXPECTED = "as expected", "not as expected"
@@ -40,7 +41,6 @@ GOOD, BAD = (INSIDE, WITHIN, EXPECTED, CLAIMED, SAME), (MISSED, UNEXPECTED, OPPO
 NONE = "–"
 LEVEL = 0.05  # of a corrected p below which a difference counts as found
 WITHIN_RANGE = {"error": (0, 1)}
-MARK = "<!-- written by neurosim report, which may write over it -->"
 COLUMNS = (
     "run", "experiment", "data", "condition", "measure", "epochs", "n", "ours", "published", "expect", "verdict",
 )  # fmt: skip
@@ -102,21 +102,7 @@ def write(folders, out):
     RunError
         If the file cannot be written.
     """
-    out = Path(out)
-    if out.suffix.lower() not in (".html", ".md"):
-        raise ParameterError(f"--out: a file that ends in .html or .md is needed, got {str(out)!r}")
-    try:
-        taken = out.exists() and not (out.is_file() and MARK in out.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        taken = True
-    if taken:
-        raise ParameterError(f"{out} is there and not a report; give another file to --out")
-    found = report(folders)
-    text = found.html() if out.suffix.lower() == ".html" else found.markdown(out.parent)
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    Run(out.parent, {}).write(out.name, f"{text}{MARK}\n".encode(errors="replace"))
-    return out
+    return pages.write(report(folders), pages.check_out(out))
 
 
 def report(folders):

@@ -34,7 +34,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from neurosim.errors import ParameterError, RunError
+from neurosim.errors import BusyError, ParameterError, RunError
 
 try:
     import fcntl
@@ -92,7 +92,7 @@ class Run:
         """
         folder = Path(folder)
         try:
-            taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+            taken = folder.exists() and (not folder.is_dir() or not _is_empty(folder))
             if taken and not _holds_run(folder):
                 raise ParameterError(f"{folder} is not an empty folder; give a new one to --out")
             if taken and not force:
@@ -146,7 +146,7 @@ class Run:
 
         Raises
         ------
-        ParameterError
+        BusyError
             If another process is writing into it.
         """
         if fcntl is None or self._held is not None:
@@ -156,7 +156,7 @@ class Run:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.release()
-            raise ParameterError(f"{self.folder}: another process is simulating this run") from None
+            raise BusyError(f"{self.folder}: another process is simulating this run") from None
         except OSError:
             self.release()  # a file system without locks
 
@@ -342,6 +342,14 @@ def host():
     ]
     facts = {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
     return facts | {"threads": threads, "numba_threads": numba.get_num_threads(), "pools": blas}
+
+
+def _is_empty(folder):
+    """Say whether a folder holds nothing, or only what a process leaves that is killed before run.json is there."""
+    return all(
+        path.name.startswith(".run.json.") or (path.name in FOLDERS and path.is_dir() and not any(path.iterdir()))
+        for path in folder.iterdir()
+    )
 
 
 def _holds_run(folder):

@@ -17,12 +17,13 @@ from neurosim.training import Keeper, presentations_an_epoch, sizes, train
 ROOM = 20_000_000  # bytes for metrics, traces and figures, beside the weights
 CHECKPOINT_EVERY = 180  # seconds between checkpoints within an epoch
 WRITE_EVERY = 2  # seconds: results of shorter epochs are written together
+LEFT_OUT = "left out"  # what a run's record says of a study that was not asked for
 KEEP_EVERY = 10  # seconds: the same for checkpoints at the ends of epochs
 
 
 def simulate(
     model, experiment, data, values, seed, folder, *, conditions=None, asked=None, target="numpy", force=False,
-    tell=None, checkpoint_every=CHECKPOINT_EVERY,
+    tell=None, checkpoint_every=CHECKPOINT_EVERY, study=True,
 ):  # fmt: skip
     """Run an experiment and keep it in a folder.
 
@@ -52,6 +53,8 @@ def simulate(
         Called after every presentation; see :func:`neurosim.training.train`.
     checkpoint_every : float
         Seconds after which a checkpoint is kept within an epoch, on the NumPy target.
+    study : bool
+        Whether to compute the experiment's study; without it, the run has no figures of that.
 
     Returns
     -------
@@ -76,6 +79,7 @@ def simulate(
     first = experiment.build(first_values, data, seed)  # says what is wrong before a folder is made
     room = 2 * len(conditions) * sum(p.stored.nbytes for p in first.projections.values()) + ROOM
     record = _record(model, experiment, data, values, conditions, seed, target, asked)
+    record |= {} if study else {"study": LEFT_OUT}
     run = Run.create(folder, record, force, room)
     session = _Session(run, experiment, data, conditions, tell, checkpoint_every, began)
     session.built[name] = first
@@ -201,7 +205,8 @@ class _Session:
         run = self.run
         run.hold()
         try:
-            if self.experiment.study is not None and not (run.folder / "study.npz").exists():
+            wanted = self.experiment.study is not None and run.record.get("study") != LEFT_OUT
+            if wanted and not (run.folder / "study.npz").exists():
                 run.write_arrays("study.npz", self.experiment.study(recorded(run, self.experiment)[0], self.seed))
             for k, (name, values) in enumerate(self.conditions.items()):
                 if self.kept is not None and k < self.kept.header["condition"]:
@@ -378,7 +383,7 @@ class _Checkpoints(Keeper):
         self.parts = None
 
 
-def _bare(value):
+def bare(value):
     """Return a parameter's value as JSON has it: in base units."""
     return float(value) if isinstance(value, Quantity) else value
 
@@ -391,12 +396,12 @@ def _record(model, experiment, data, values, conditions, seed, target, asked):
         value = values[name]
         changed = not np.array_equal(value, parameter.value)
         parameters[name] = {
-            "value": _bare(value),
+            "value": bare(value),
             "unit": str(value.get_best_unit().dim) if isinstance(value, Quantity) else parameter.unit,
             "source": "set by the user" if changed else parameter.source,
         }
     own = {
-        condition: {name: _bare(value) for name, value in each.items() if not np.array_equal(value, values[name])}
+        condition: {name: bare(value) for name, value in each.items() if not np.array_equal(value, values[name])}
         for condition, each in conditions.items()
     }
     preset = experiment.preset_for(data.name, inputs)

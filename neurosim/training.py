@@ -212,7 +212,7 @@ def train(circuit, data, epochs, seed, tell=None, keeper=None):
                 if number > 0:
                     within = keeper.within if number == keeper.first else None
                     try:
-                        _learn(circuit, data, count, seed, number, stopped, keeper, within)
+                        learn(circuit, data, count, seed, number, stopped, keeper, within)
                     except DivergedError as error:
                         failure = error
                     readout = circuit.readout
@@ -303,12 +303,27 @@ def evaluate(circuit, inputs, targets):
     shown = presentations_of_a_test(count, circuit.lanes)
     order = np.arange(shown * circuit.lanes) % count
     order = np.broadcast_to(order, (circuit.replicas, len(order)))
-    _prepare(circuit, inputs, targets, order, counted=count)
-    _run(circuit)
+    prepare(circuit, inputs, targets, order, counted=count)
+    run_presentations(circuit)
 
 
-def _learn(circuit, data, count, seed, epoch, stopped, keeper, within):
-    """Show an epoch's examples, in pieces between which checkpoints are kept."""
+def learn(circuit, data, count, seed, epoch, stopped=(), keeper=None, within=None):
+    """Show an epoch's examples while the network learns, in pieces between which checkpoints are kept.
+
+    Parameters
+    ----------
+    circuit, data, seed, keeper
+        As for :func:`train`.
+    count : int
+        Presentations: all of the epoch, or its first ones.
+    epoch : int
+        Its number, from 1.
+    stopped : list
+        Not empty once a stop was asked for.
+    within : callable, optional
+        Sets the state of the network in the middle of the epoch.
+    """
+    keeper = Keeper() if keeper is None else keeper
     keeper.begin(epoch)
     circuit.set_training(True)
     if circuit.schedule:
@@ -321,19 +336,31 @@ def _learn(circuit, data, count, seed, epoch, stopped, keeper, within):
         generator = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(epoch,)))
         orders = [generator.permutation(len(targets)) for _ in range(circuit.replicas)]
         order = np.stack(orders)[:, : count * circuit.lanes]
-    _prepare(circuit, inputs, targets, order)
+    prepare(circuit, inputs, targets, order)
     if within is not None:
         within()
     while circuit.presentation.remaining > 0 * second:
-        _run(circuit)
+        run_presentations(circuit)
         if stopped or circuit.presentation.remaining > 0 * second:
             keeper.keep(epoch)
         if stopped:
             return
 
 
-def _prepare(circuit, inputs, targets, order, counted=None):
-    """Set what the next run shows: ``order`` (replicas, presentations x lanes) names examples."""
+def prepare(circuit, inputs, targets, order, counted=None):
+    """Set what the next run shows: ``order`` (replicas, presentations x lanes) names examples.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        What is shown examples.
+    inputs, targets : arrays
+        As :func:`evaluate` takes them.
+    order : array of int
+        Which examples, for every replica.
+    counted : int, optional
+        How many of them the readout counts; all if it is left out.
+    """
     if inputs.ndim == 3:  # each replica has examples of its own: rows one replica after another
         order = order + inputs.shape[1] * np.arange(len(order))[:, None]
         inputs, targets = (array.reshape(-1, array.shape[-1]) for array in (inputs, targets))
@@ -342,7 +369,8 @@ def _prepare(circuit, inputs, targets, order, counted=None):
     circuit.presentation.show(order.reshape(len(order), -1, circuit.lanes).transpose(1, 0, 2))
 
 
-def _run(circuit):
+def run_presentations(circuit):
+    """Run until all that :func:`prepare` has set has been shown."""
     with np.errstate(over="ignore", invalid="ignore"), held():  # what is not finite, the guard reports
         circuit.network.run(circuit.presentation.remaining, namespace={})
 

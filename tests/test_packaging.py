@@ -71,6 +71,13 @@ def test_packages_are_those_on_disk(setup):
     assert setup["options"]["package_dir"].split() == ["neurosim_models", "=", "models"]
 
 
+def test_files_of_claims_and_sweeps_are_installed(setup):
+    """An installed package has the TOML files that ``neurosim hypothesis NAME`` finds."""
+    patterns = setup["options.package_data"]["neurosim_models"].split()
+    declared = {path for pattern in patterns for path in (ROOT / "models").glob(pattern)}
+    assert declared == set((ROOT / "models").rglob("*.toml")) != set()
+
+
 def test_every_package_that_is_imported_is_declared(setup):
     requirements = setup["options"]["install_requires"].split("\n")
     declared = {re.match(r"[\w-]+", line)[0] for line in requirements if line}

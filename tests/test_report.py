@@ -15,7 +15,8 @@ from scipy import stats
 
 from neurosim.analysis import Interval, holm
 from neurosim.errors import NeurosimError, ParameterError, RunError
-from neurosim.report import MARK, report, verdict, write
+from neurosim.pages import MARK
+from neurosim.report import report, verdict, write
 from neurosim.runs import Run
 
 MODEL = "nobody_2000.nothing"

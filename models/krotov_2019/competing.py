@@ -24,6 +24,7 @@ Theory      - For w_inh < 1 there is one state of rest. Where A are the k units 
 import brian2
 import numpy as np
 from scipy.optimize import brentq
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 
 from neurosim.connectivity import AllToAllButSelf
@@ -146,6 +147,28 @@ def check(values):
         )
 
 
+ALIKE = 0.9
+
+
+def distinct(weights, used):
+    """Return how many features units have learned, where those that are alike count as one, (replicas,).
+
+    Two units are alike if the cosine of their weights is above ALIKE, or if a chain of such units links them.
+
+    Parameters
+    ----------
+    weights : array (replicas, inputs, units)
+        Features.
+    used : array of bool (replicas, units)
+        Units that count.
+    """
+    found = np.zeros(len(weights))
+    for replica, (features, counted) in enumerate(zip(np.asarray(weights, float), used, strict=True)):
+        features = features[:, counted] / np.linalg.norm(features[:, counted], axis=0)
+        found[replica] = connected_components(features.T @ features > ALIKE)[0] if counted.any() else 0
+    return found
+
+
 COUNT, ON = "count", ("count", "raise")
 
 
@@ -245,14 +268,15 @@ class Competition(brian2.core.base.BrianObject):
         ``unsettled``: part that had not settled. ``active``, ``pushed_towards``, ``pushed_away``: numbers of units with
         h > 0, with g = 1, with g = -Delta. ``winner``: part in which the unit with the largest current has g = 1;
         ``as_ranking``: in which g is what the ranking by currents gives for k = 2, 1 and -Delta for the two largest.
-        ``used``: part of the units that had g = 1 at least once.
+        ``used``: part of the units that had g = 1 at least once; ``distinct``: how many features those have.
         """
 
         def mean(name):
             return lambda: self.counts[self.NAMES.index(name)] / np.maximum(1, self.counts[0])
 
         counted = {name: (mean(name), "1") for name in self.NAMES[1:]}
-        return counted | {"used": (lambda: self.used.mean(axis=1), "1")}
+        found = {"used": (lambda: self.used.mean(axis=1), "1")}
+        return counted | found | {"distinct": (lambda: distinct(self.weights.w, self.used), "1")}
 
     def state(self):
         """Return what has been counted, as arrays by name, for checkpoints."""

@@ -256,6 +256,27 @@ def test_units_that_relax_divide_the_inputs_among_them_and_come_to_rest_on_the_s
     np.testing.assert_allclose(dynamics.norms(circuit.projections["W"], p)[0, winners], 1, rtol=0.02)
 
 
+def test_inhibition_decides_how_many_features_are_distinct():
+    """Three patterns: as many features with it. Without it, and no threshold, all units that win learn their mean."""
+    data, found = patterns(), {}
+    for w_inh, theta in ((0.0, 0.0), (0.9, 0.2)):
+        circuit = dynamics.build(small(p=2.0, w_inh=w_inh, theta=theta), data, seed=2)
+        last = list(train(circuit, data, 12, seed=1))[-1]
+        found[w_inh] = last.measures["distinct"][0]
+        assert 12 * last.measures["used"][0] > found[w_inh]
+    assert found == {0.0: 1, 0.9: 3}
+
+
+def test_features_that_are_alike_count_once():
+    """Cosines of directions in a plane, in degrees: 25.8 and less are alike; a chain links what is further apart."""
+    angles = np.deg2rad([[0, 20, 40, 90, 100, 200], [0, 30, 60, 90, 120, 300]])
+    weights = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.arange(1, 7)
+    used = np.ones((2, 6), bool)
+    np.testing.assert_array_equal(competing.distinct(weights, used), [3, 6])
+    used[0, 1], used[1] = False, False
+    np.testing.assert_array_equal(competing.distinct(weights, used), [4, 0])
+
+
 def test_competition_counts_what_g_is_at_the_end_of_every_presentation(tiny_data, every_step):
     """Random inputs, weights that hardly learn, and a threshold among the activities."""
     data = tiny_data(n_inputs=9, train=30)

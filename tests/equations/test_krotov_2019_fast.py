@@ -44,8 +44,8 @@ def shown(circuit, images, order, epoch):
     """Show examples, (replicas, presentations x lanes), as an epoch does."""
     circuit.schedule(epoch)
     circuit.set_training(True)
-    training._prepare(circuit, images.train_images, images.train_labels, order)
-    training._run(circuit)
+    training.prepare(circuit, images.train_images, images.train_labels, order)
+    training.run_presentations(circuit)
 
 
 # Features
@@ -89,8 +89,8 @@ def test_norms_of_units_that_win_go_to_one(p, circuit, images):
         before = w.w.copy()
         made.schedule(1)
         w.largest_change = size
-        training._prepare(made, images.train_images, images.train_labels, np.tile(np.arange(40), (2, 200)))
-        training._run(made)
+        training.prepare(made, images.train_images, images.train_labels, np.tile(np.arange(40), (2, 200)))
+        training.run_presentations(made)
     won = (w.w != before).any(axis=1)
     norms = fast.p_norms(w, p)
     assert won.any(axis=1).all() and np.allclose(norms[won], 1, atol=0.02), norms
@@ -240,9 +240,9 @@ def test_a_run_that_goes_on_within_an_epoch_has_the_features_of_the_weights_that
     for each in (first, second):
         each.schedule(3)
         each.set_training(True)
-        training._prepare(each, images.train_images, images.train_labels, np.tile(np.arange(20), (2, 1)))
+        training.prepare(each, images.train_images, images.train_labels, np.tile(np.arange(20), (2, 1)))
         set_network_state(each.network, state | {"presentation*/next": np.array(0)})
-        training._run(each)
+        training.run_presentations(each)
     assert np.array_equal(first.projections["S"].w, second.projections["S"].w) and first.projections["S"].w.any()
 
 

@@ -1,0 +1,1 @@
+"""What each synapse of a model needs to know, read from its equations and wiring, and checked by experiment."""

@@ -1,0 +1,91 @@
+"""How fast an experiment runs here, from about a second of it; and what its runs will measure."""
+
+import gc
+import math
+import time
+from dataclasses import dataclass
+
+import brian2
+
+from neurosim.outcomes import outcomes_offered
+from neurosim.target import continued_draws
+from neurosim.tasks import FunctionTask
+from neurosim.training import (
+    evaluate,
+    learn,
+    presentations_an_epoch,
+    presentations_of_a_test,
+    sizes,
+)
+
+SECONDS = 1.0  # of training, and half of it of testing
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a run of one condition takes: seconds to build it, for an epoch and for a test; and its metrics by name."""
+
+    build: float
+    epoch: float
+    test: float
+    metrics: tuple
+
+    def seconds(self, epochs):
+        """Return about how long a run of so many epochs takes; an experiment's study is not in it."""
+        return self.build + epochs * (self.epoch + self.test)
+
+
+def pace(experiment, values, data, seed, target="numpy", seconds=SECONDS):
+    """Build a condition, show it some examples, and say how long a run would take.
+
+    Parameters
+    ----------
+    experiment, values, data, seed, target
+        As for :func:`neurosim.simulate.simulate`; ``values`` are those of one condition.
+    seconds : float
+        About how long to train for.
+
+    Returns
+    -------
+    Pace
+    """
+    brian2.prefs.codegen.target = target
+    brian2.seed(seed)
+    began = time.monotonic()
+    with continued_draws():
+        circuit = experiment.build(values, data, seed)
+        build = time.monotonic() - began
+        examiner = circuit.tester or circuit
+        train, tests = sizes(data)
+        epoch = presentations_an_epoch(train, circuit.lanes)
+        test = presentations_of_a_test(tests, examiner.lanes)
+        gc.collect()
+        gc.freeze()  # as training does: otherwise every run of the network begins by collecting garbage
+        try:
+            each = _timed(lambda count: learn(circuit, data, count, seed, 1), epoch, seconds)
+            if circuit.tester:
+                examiner.take_weights(circuit)
+            one = _timed(lambda count: evaluate(examiner, *_tests(data, examiner, count)), test, seconds / 2)
+        finally:
+            gc.unfreeze()
+        return Pace(build, epoch * each, test * one, outcomes_offered(experiment, circuit))
+
+
+def _timed(show, most, seconds):
+    """Return the seconds of one presentation: more are shown until that takes long enough; the very first compiles."""
+    show(1)
+    count = 1
+    while True:
+        began = time.monotonic()
+        show(count)
+        spent = time.monotonic() - began
+        if spent >= seconds / 2 or count >= most:
+            return spent / count
+        count = min(most, max(2 * count, math.ceil(count * seconds / 2 / max(spent, 1e-3))), 16 * count)
+
+
+def _tests(data, circuit, count):
+    """Return inputs and targets of so many presentations of test examples."""
+    if isinstance(data, FunctionTask):
+        return tuple(each[:, : count * circuit.lanes] for each in data.testing(circuit.replicas))
+    return data.test_images[: count * circuit.lanes], data.test_labels[: count * circuit.lanes]
