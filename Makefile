@@ -32,6 +32,7 @@ bench: $(VENV)/developer
 	$(BIN)/python benchmarks/microcircuit.py
 	$(BIN)/python benchmarks/microcircuit_dynamics.py
 	$(BIN)/python benchmarks/target_propagation.py
+	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python benchmarks/sweeps.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -122,13 +122,9 @@ def main():
             for k in range(chosen.rounds):
                 times = [alone.seconds(long), together.seconds(long)]
                 ratios.append(times[0] / times[1])
-                print(
-                    f"round {k + 1}   1 worker {times[0]:.1f} s, {chosen.workers} workers {times[1]:.1f} s for {len(long)} tasks"
-                )
+                print(f"round {k + 1}   1 worker {times[0]:.1f} s, {chosen.workers} workers {times[1]:.1f} s")
             ratio = statistics.median(ratios)
-            print(
-                f"speed     {chosen.workers} workers do {ratio:.2f} times the work of one (goal {GOAL} for 2 on 2 cores)"
-            )
+            print(f"speed     {chosen.workers} workers do {ratio:.2f} times the work of one (goal {GOAL} for 2)")
             alone.seconds(short.tasks[:2])
             handed = alone.seconds(short.tasks) / nothing
             fresh = compiled() - before
@@ -140,11 +136,10 @@ def main():
         began = time.perf_counter()
         sweep.carry_out(short, folder / "whole", workers=1, say=lambda _: None)
         whole = time.perf_counter() - began
-    print(f"overhead  a task of no work takes {handed:.3f} s on a worker, {by_itself:.3f} s by itself: "
-          f"{handed - by_itself:+.3f} s (goal below {OVERHEAD:.0f} s)")  # fmt: skip
-    print(
-        f"command   {nothing} tasks of no work: {whole:.1f} s in all, {whole - nothing * by_itself:.1f} s to start and end"
-    )
+    extra, rest = handed - by_itself, whole - nothing * by_itself
+    print(f"overhead  a task of no work: {handed:.3f} s on a worker, {by_itself:.3f} s by itself")
+    print(f"          {extra:+.3f} s for each task (goal below {OVERHEAD:.0f} s)")
+    print(f"command   {nothing} tasks of no work: {whole:.1f} s in all, {rest:.1f} s to start and end")
     print(f"kernels   {len(fresh)} compiled by workers after the warm-up (goal 0), load {os.getloadavg()[0]:.1f}")
 
 

@@ -426,7 +426,7 @@ def sweep(file, out, workers, scheduler, checkpoint_every):
     _quiet()
     if workers is not None and scheduler is not None:
         raise ParameterError("--workers are processes on this machine, --scheduler has its own; leave one out")
-    asked = sweeps.read(file)
+    asked = sweeps.read(sweeps.find(file))
     folder = out or Path("runs") / asked.spec.name
     whole = sweeps.carry_out(asked, folder, workers=workers, scheduler=scheduler, checkpoint_every=checkpoint_every)
     return 0 if whole else FAILED

@@ -46,6 +46,7 @@ def connected(number=None, address=None):
     """
     import dask
     from distributed import Client
+    from distributed.comm import CommClosedError
 
     quiet = {"logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"}}
     settings = quiet | {
@@ -64,9 +65,16 @@ def connected(number=None, address=None):
         try:
             with client.as_current():
                 yield client
+        except CommClosedError:
+            raise lost(address) from None
         finally:
             with contextlib.suppress(OSError, RuntimeError):
                 client.close(timeout=1)
+
+
+def lost(address):
+    """Return the error of a scheduler that no longer answers."""
+    return RunError(f"the scheduler at {address} is lost; what is finished stays, and the same command goes on")
 
 
 @contextlib.contextmanager
@@ -362,14 +370,14 @@ def hand_out(client, orders, tell, name):
         If a worker that came later has other versions.
     """
     pending, out, deaths, times = deque(orders), {}, dict.fromkeys(orders, 0), {}
-    marks, later, heard = {}, 0.0, time.monotonic()
+    marks, waiting, later, heard = {}, set(), 0.0, time.monotonic()
     while pending or out:
         try:
             threads = sum(client.nthreads().values()) if client.status == "running" else None
         except (OSError, RuntimeError, ValueError):
             threads = None
         if threads is None or any(future.status == "cancelled" for future in out):
-            raise RunError(f"the scheduler at {name} is lost; what is finished stays, and the same command goes on")
+            raise lost(name)
         if threads:
             heard = time.monotonic()
         elif time.monotonic() - heard > ANSWER:
@@ -378,6 +386,7 @@ def hand_out(client, orders, tell, name):
         while pending and len(out) < threads and time.monotonic() >= later:
             key = pending.popleft()
             times[key] = times.get(key, 0) + 1
+            marks.setdefault(key, _progress(orders[key]))
             out[client.submit(work, orders[key], key=f"{key}-{orders[key]['token']}-{times[key]}", pure=False)] = key
         if not out:
             time.sleep(POLL)
@@ -389,13 +398,15 @@ def hand_out(client, orders, tell, name):
             if result["status"] == "refused":
                 raise ParameterError(f"a worker that came later cannot be used: {result['reason']}")
             if result["status"] == "busy":
-                tell(f"{result['reason']}: waiting for it")
+                if key not in waiting:
+                    tell(f"{result['reason']}: waiting for it")
+                waiting.add(key)
                 pending.append(key)
                 later = time.monotonic() + 2 * POLL * (not out)
                 continue
             if result["status"] == "killed":
                 mark = _progress(orders[key])
-                deaths[key] = result["deaths"] + (deaths[key] if marks.get(key) == mark else 0)
+                deaths[key] = deaths[key] + result["deaths"] if mark == marks[key] else 0
                 marks[key] = mark
                 if deaths[key] < GIVE_UP:
                     pending.append(key)

@@ -343,7 +343,7 @@ class Experiment:
         for name in names or ():
             if name not in fitting:
                 own = _pairs(self.conditions[name])
-                raise ParameterError(f"conditions: '{name}' sets {own}, and a setting says otherwise")
+                raise ParameterError(f"--conditions: '{name}' sets {own}, --set says otherwise")
         if names:
             return {name: fitting[name] for name in dict.fromkeys(names)}
         return fitting or {_pairs({name: values[name] for name in factors}): dict(values)}

@@ -68,7 +68,7 @@ class Looks:
         """
         if not LEAST <= alpha <= 0.5:
             raise ParameterError(f"alpha: looks need an alpha (divided by the claims) of {LEAST} or more, got {alpha}")
-        return _levels(_null(self.at), self.spent(alpha))
+        return np.array(_nominal(self, alpha))
 
     def p_value(self, found):
         """Return the p value over the looks so far: the lowest overall alpha at which one of them is significant.
@@ -91,18 +91,31 @@ class Looks:
                 least = min(least, float(alpha))
         return least
 
-    def power(self, effect, alpha, paths=100_000):
-        """Return (power, mean number of replicas at the end) for a standardised effect d_z, by simulation.
+    def power(self, effect, alpha, equivalent=False, paths=50_000):
+        """Return (power, mean number of replicas at the end) for a standardised effect, by simulation.
 
         The end is the first look at which the claim is significant, or the last.
+
+        Parameters
+        ----------
+        effect : float
+            d_z; margin / sd for an equivalence.
+        alpha : float
+            Overall level.
+        equivalent : bool
+            Whether the claim is an equivalence, and the true difference zero.
         """
-        significant = _draw(self.at, paths, 2, effect) <= self.levels(alpha)[:, None]
+        drawn = _draw(self.at, paths, 2, *((0.0, effect) if equivalent else (effect,)))
+        significant = drawn <= self.levels(alpha)[:, None]
         ends = np.where(significant.any(axis=0), significant.argmax(axis=0), len(self.at) - 1)
         return float(significant.any(axis=0).mean()), float(np.take(self.at, ends).mean())
 
 
-def _draw(at, paths, seed, effect=0.0):
-    """Return one-sided p values of the t-tests at the looks, (looks, paths), of differences with this d_z."""
+def _draw(at, paths, seed, effect=0.0, margin=None):
+    """Return p values of the tests at the looks, (looks, paths), of differences with the mean ``effect`` and sd 1.
+
+    They are of the one-sided t-test, or of two for an equivalence within the margin.
+    """
     generator = np.random.default_rng(seed)
     p = np.empty((len(at), paths), np.float32)
     total, squares, before = np.zeros(paths), np.zeros(paths), 0
@@ -115,13 +128,19 @@ def _draw(at, paths, seed, effect=0.0):
         total += new
         before = n
         variance = (squares - total**2 / n) / (n - 1)
-        p[k] = stats.t.sf(total / np.sqrt(n * variance), n - 1)
+        least = total if margin is None else n * margin - np.abs(total)  # the larger p is that of the nearer border
+        p[k] = stats.t.sf(least / np.sqrt(n * variance), n - 1)
     return p
 
 
 @lru_cache(maxsize=4)
 def _null(at):
     return _draw(at, PATHS, 1)
+
+
+@lru_cache(maxsize=64)
+def _nominal(looks, alpha):
+    return tuple(_levels(_null(looks.at), looks.spent(alpha)))
 
 
 def _levels(p, spent):

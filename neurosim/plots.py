@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from neurosim.analysis import mean_interval
@@ -108,6 +109,30 @@ def plot_signals(ax, time, signals, limit):
         signals.T, aspect="auto", origin="lower", extent=extent, cmap="RdBu_r", vmin=-limit, vmax=limit,
         interpolation="nearest",
     )  # fmt: skip
+
+
+VERDICTS = MappingProxyType({True: "#c3e6bb", False: "#ee917c", None: "0.92"})  # holds, fails, open
+
+
+def plot_verdicts(ax, audits):
+    """Draw the verdicts of audits (rows) on criteria (columns): green holds, red fails, grey is open.
+
+    Each cell has the short words of its finding, ``audits`` are as of :func:`neurosim.audit.report.audit`.
+    """
+    names = list(audits[0].findings)
+    for row, each in enumerate(audits):
+        for column, name in enumerate(names):
+            finding = each.findings[name]
+            place = (column - 0.5, row - 0.5)
+            ax.add_patch(Rectangle(place, 1, 1, facecolor=VERDICTS[finding.holds], edgecolor="white", linewidth=1.5))
+            words = "" if finding.short == "yes" else textwrap.fill(finding.short, 9)
+            ax.text(column, row, words, ha="center", va="center", fontsize=6)
+    ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(audits) - 0.5, -0.5))
+    ax.set_xticks(range(len(names)), names, rotation=35, rotation_mode="anchor", ha="left", fontsize=8)
+    labels = [f"{each.model}\n{textwrap.fill(', '.join(map(in_words, each.conditions)), 32)}" for each in audits]
+    ax.set_yticks(range(len(audits)), labels, fontsize=7)
+    ax.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
 
 
 def new_figure(run, width, height, title):

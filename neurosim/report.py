@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from neurosim import pages
 from neurosim.analysis import holm, mean_interval, paired
 from neurosim.errors import ParameterError
-from neurosim import pages
 from neurosim.pages import Report, Section, Table
 from neurosim.runs import Run
 

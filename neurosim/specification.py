@@ -184,7 +184,8 @@ class Specification:
         try:
             yield
         except NeurosimError as error:
-            said, named = str(error).removeprefix("--"), None
+            said = str(error).replace("--set says", "a setting says").removeprefix("--")  # a file has no options
+            named = None
             head = said.split(":")[0]
             for place in places:
                 for key, value in found.items() if isinstance(found := self.get(*place), dict) else ():

@@ -95,6 +95,25 @@ class Sweep:
     repeated: int
 
 
+def find(name):
+    """Return the path of a file, or of one of ours by its name, as ``learning_rate``.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such file.
+    """
+    import neurosim_models
+
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    ours = {each.stem: each for each in sorted((Path(neurosim_models.__path__[0]) / "sweeps").glob("*.toml"))}
+    if str(name) not in ours:
+        raise unknown("sweep", name, ours, "; or name a file that ends in .toml")
+    return ours[str(name)]
+
+
 def read(path):
     """Read a sweep's file and check all of its tasks before any is run.
 

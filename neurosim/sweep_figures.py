@@ -17,7 +17,7 @@ MAPS = {"lowest": "viridis", "highest": "viridis_r"}  # the best is dark
 GONE = dict(color="0.65", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)  # a task that diverged
 FEW = 9  # values that each get a tick, and a row of a heat map; more are put into bins
 PAIRS = 4  # parameters of which a heat map shows every two
-ROOM = 16  # letters of a tick's label
+ROOM = 24  # letters of a tick's label
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def heat_map(sweep, rows, swept):
             continue
         ax.set_facecolor("0.9")
         ax.imshow(np.ma.masked_invalid(means), origin="lower", aspect="auto", cmap=MAPS[sweep.best], norm=norm)
-        ax.set_xticks(range(len(across)), across, rotation=35 if max(map(len, across)) > 5 else 0, ha="center")
+        ax.set_xticks(range(len(across)), across, rotation=35 if max(map(len, across)) * len(across) > 45 else 0)
         ax.set_yticks(range(len(up)), up)
         ax.set_xlabel(x.label)
         ax.set_ylabel(y.label)
@@ -211,8 +211,9 @@ def heat_map(sweep, rows, swept):
                 dark = np.isfinite(value) and (norm(value) < 0.5) == (sweep.best == "lowest")
                 text = f"{value:.3g}" if np.isfinite(value) else "none"
                 ax.text(column, row, text, ha="center", va="center", fontsize=7, color="w" if dark else "k")
-    others = "" if len(swept) == 2 else "mean over the other settings; "
-    figure.suptitle(f"{sweep.spec.name}: {others}grey where no task is finished", x=0.01, ha="left", fontsize=9)
+    told = ["mean over the other settings"] * (len(swept) > 2)
+    told += ["grey: no task is finished"] * any(np.isnan(means).any() for means, *_ in tables)
+    figure.suptitle(": ".join([sweep.spec.name, *["; ".join(told)] * bool(told)]), x=0.01, ha="left", fontsize=9)
     figure.colorbar(ScalarMappable(norm, MAPS[sweep.best]), ax=list(axes[: len(pairs)]), label=metric)
     return figure
 

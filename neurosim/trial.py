@@ -120,15 +120,21 @@ def _power(hypothesis, stated):
     """Return what the plan says of a claim's power."""
     claim, n, alpha, looks = stated.claim, hypothesis.replicas, hypothesis.level, hypothesis.looks
     most = 1 - 1e-9 if claim.predicts == "correlation" else 1e3
-    found = {"alpha": alpha, "detectable": detectable(claim.power, n, alpha, most)}
+
+    def power(effect, n, alpha):
+        if looks is None:
+            return claim.power(effect, n, alpha)
+        return looks.power(effect, alpha, claim.predicts == "equivalent")[0]
+
+    found = {"alpha": alpha, "detectable": detectable(power, n, alpha, most)}
     if stated.effect is not None:
         found |= {
             "effect": stated.effect,
-            "power": claim.power(stated.effect, n, alpha),
+            "power": power(stated.effect, n, alpha),
             "needed": needed(claim.power, stated.effect, alpha, claim.least),
         }
-        if looks is not None and claim.predicts != "equivalent":
-            found["power"], found["replicas"] = looks.power(stated.effect, alpha)
+        if looks is not None:
+            _, found["replicas"] = looks.power(stated.effect, alpha, claim.predicts == "equivalent")
     return found
 
 

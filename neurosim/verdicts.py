@@ -114,7 +114,7 @@ def _power_words(hypothesis, stated, found):
         enough = found["needed"] or "more than 100,000"
         text += f"; {100 * found['power']:.0f} % for {found['effect']:.3g} as stated; {enough} replicas make 80 %"
     if "replicas" in found:
-        text += f"; {found['replicas']:.1f} replicas on average with early stopping"
+        text += f" without looks; with them it takes {found['replicas']:.1f} on average"
     return text
 
 

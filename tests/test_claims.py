@@ -266,6 +266,14 @@ def test_power_of_equivalence_for_many_replicas_is_that_of_normal_tests():
     assert power.equivalence(0.05, 5, 0.05) < 0.05  # a margin too narrow for the test to be significant at all
 
 
+@pytest.mark.parametrize(("margin", "n"), [(1.5, 4), (1.0, 10)])
+def test_power_of_equivalence_for_few_replicas_is_that_of_drawn_data(margin, n):
+    d = np.random.default_rng(4).normal(0, 1, (40_000, n))
+    error = d.std(axis=1, ddof=1) / np.sqrt(n)
+    significant = np.abs(d.mean(axis=1)) + stats.t.isf(0.05, n - 1) * error < margin
+    assert power.equivalence(margin, n, 0.05) == pytest.approx(significant.mean(), abs=0.01)
+
+
 @pytest.mark.parametrize("test", [power.t_test, power.equivalence])
 def test_detectable_and_needed_belong_together(test):
     for n in (3, 8, 30):

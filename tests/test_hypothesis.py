@@ -226,6 +226,7 @@ of = ["b", "a"]
         ('"feedback_alignment"', "3", 18, "conditions: a text is needed, got 3"),
         ('{conditions = "shallow"}', "{data = 3}", 17, "data: a text is needed, got 3"),
         ('["alignment", "shallow"]', '["alignment", nan]', 25, "of: must be finite, got nan"),
+        ("eta = 0.02", "algorithm = 'shallow'", 18, "eta=0.008, a setting says otherwise"),
         ("shallow = {", '"a b" = {', 17, "a name of letters"),
         ('"lower"', '"lowr"', 24, "unknown value of predicts 'lowr': did you mean 'lower'"),
         ('["alignment", "shallow"]', '["alignmet", "shallow"]', 25, "unknown level 'alignmet': did you mean"),
@@ -511,6 +512,29 @@ def test_hash_is_recorded_before_the_first_run(command, write, monkeypatch):
     assert seen == [hypothesis.read(path).spec.sha256]
     path.write_text(path.read_text() + "alpha = 0.1\n")
     assert command("hypothesis", path)[0] == 2  # although nothing has run yet
+
+
+def test_command_that_is_interrupted_says_so_and_goes_on(command, write, monkeypatch):
+    """Ctrl+C in the first epoch of three: the run is interrupted, no verdict is there; then all goes on."""
+    from neurosim import simulate
+
+    monkeypatch.setattr(simulate, "WRITE_EVERY", 0)
+    write_metrics, calls = Run.write_metrics, []
+
+    def interrupting(self, rows):
+        write_metrics(self, rows)
+        calls.append(rows)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "write_metrics", interrupting)
+    path = write({"hidden = 5": "hidden = 5\nepochs = 3"}, STOP)
+    status, out, err = command("hypothesis", path)
+    assert status == 1 and "interrupted; the same command goes on in runs/claim" in err and "verdict" not in out
+    assert Run.open("runs/claim/runs/a-1").record["status"] == "interrupted"
+    assert not Path("runs/claim/verdict.json").exists()
+    status, out, _ = command("hypothesis", path)
+    assert status == 0 and Run.open("runs/claim/runs/a-1").record["resumed"] and re.search(r"^1 +\w+", out, re.M)
 
 
 def test_level_that_diverges_keeps_its_claim_from_being_judged(command, write):

@@ -29,7 +29,7 @@ def test_every_claim_of_the_papers_has_its_file():
 def test_a_file_says_what_is_claimed_and_where(path):
     asked = hypothesis.read(path)
     assert len(asked.title) > 20 and any(digit.isdigit() for digit in asked.source)
-    assert asked.seed == 1 and asked.correction == "holm"
+    assert asked.correction == "holm"
     for stated in asked.claims:
         assert stated.claim.name[0].islower() and stated.effect
 

@@ -17,7 +17,7 @@ import pytest
 
 from neurosim import cluster, sweep
 from neurosim.cli import main
-from neurosim.errors import NeurosimError, ParameterError
+from neurosim.errors import NeurosimError, ParameterError, RunError
 from neurosim.job import Job
 from neurosim.outcomes import outcome
 from neurosim.runs import Run
@@ -45,7 +45,7 @@ examples = 3000
 tests = 20
 epochs = 2
 [grid]
-eta = [0.001, 0.002, 0.004]
+eta = [0.001, 0.002]
 """
 
 
@@ -200,7 +200,7 @@ def finished(tmp_path_factory):
     """A sweep that two processes have carried out: its file, read, and its folder."""
     folder = tmp_path_factory.mktemp("sweep")
     path = folder / "rates.toml"
-    path.write_text(SMALL + "[grid]\neta = [0.001, 0.01, 1e9]\nhidden = [4, 5]\n".replace("hidden", "lanes"))
+    path.write_text(SMALL + "[grid]\neta = [0.001, 1e9]\nlanes = [4, 5]\n")
     made = sweep.read(path)
     assert sweep.carry_out(made, folder / "out", workers=2, say=lambda _: None), "tasks that diverge have not failed"
     return made, folder / "out"
@@ -212,8 +212,8 @@ def test_tasks_are_runs_that_equal_those_done_alone(finished, tmp_path):
         "sweep.toml", "sweep.json", "table.csv", "table.parquet", "tasks", "figures",
     }  # fmt: skip
     done = [task for task in made.tasks if records(folder)[task.key]["status"] == "finished"]
-    assert len(done) == 4
-    for task in done[:2]:
+    assert len(done) == 2
+    for task in done:
         assert results(folder, task) == alone(task, tmp_path / task.key)
 
 
@@ -259,8 +259,8 @@ def test_same_command_repeats_nothing_and_starts_no_worker(finished, monkeypatch
     before, said = records(folder), []
     monkeypatch.setattr(cluster, "connected", lambda *_: pytest.fail("workers were started"))
     assert sweep.carry_out(made, folder, say=said.append)
-    assert records(folder) == before and "6 done before, 0 new" in said[0]
-    assert any(line.startswith("diverged  2 of 6: eta=") for line in said)
+    assert records(folder) == before and "4 done before, 0 new" in said[0]
+    assert any(line.startswith("diverged  2 of 4: eta=") for line in said)
     assert any(line.startswith("best      test nse") for line in said)
 
 
@@ -275,7 +275,7 @@ def test_file_may_add_tasks_of_which_one_fails_but_not_drop_any(finished, tmp_pa
     (folder / bad.name).mkdir()
     (folder / bad.name / "mine.txt").touch()
     assert not sweep.carry_out(more, folder, workers=1, say=said.append), "one has failed"
-    assert "8 tasks, 6 done before, 2 new" in said[0]
+    assert "6 tasks, 4 done before, 2 new" in said[0]
     assert any(f"{bad.key} (eta=0.02 lanes=4): " in line and "not an empty folder" in line for line in said)
     after = records(folder)
     assert set(after) == {*before, good.key} and before.items() <= after.items()
@@ -380,6 +380,14 @@ def test_task_that_gets_further_each_time_is_not_given_up(tmp_path, monkeypatch)
         assert dict(cluster.hand_out(client, orders, print, "here"))["a"]["status"] == "finished"
 
 
+def test_scheduler_that_no_longer_answers_is_said_in_one_line(tmp_path):
+    class Client:
+        status = "connecting"
+
+    with pytest.raises(RunError, match="scheduler at tcp://x is lost.*the same command goes on"):
+        list(cluster.hand_out(Client(), {"a": {"folder": str(tmp_path), "name": "a", "token": "t"}}, print, "tcp://x"))
+
+
 class Processes:
     """A scheduler and workers of Dask as processes of their own."""
 
@@ -461,10 +469,10 @@ def test_workers_killed_at_random_change_nothing(write, processes, tmp_path):
     made = sweep.read(write(LONG))
     processes.scheduler()
     workers = [processes.worker(), processes.worker()]
-    asked = sweeping(tmp_path, "--scheduler", processes.address, "--checkpoint-every", "0.1")
+    asked = sweeping(tmp_path, "--scheduler", processes.address, "--checkpoint-every", "0.2")
     wait_until(lambda: "finished" in statuses(tmp_path / "out"))
     draw, killed, seen = random.Random(5), 0, {}
-    while asked.poll() is None and killed < 5:
+    while asked.poll() is None and killed < 3:
         time.sleep(draw.uniform(0.2, 1.2))
         seen |= {key: each for key, each in records(tmp_path / "out").items() if each["status"] == "finished"}
         victim = draw.randrange(2)
@@ -474,7 +482,7 @@ def test_workers_killed_at_random_change_nothing(write, processes, tmp_path):
     out, error = asked.communicate(timeout=120)
     assert asked.returncode == 0, error
     ended = records(tmp_path / "out")
-    assert killed >= 2 and {each["status"] for each in ended.values()} == {"finished"}
+    assert killed >= 1 and {each["status"] for each in ended.values()} == {"finished"}
     assert any("resumed" in each for each in ended.values()), "no kill has hit a task"
     assert seen and all(ended[key] == each for key, each in seen.items()), "a finished task was repeated"
     resumed = [task for task in made.tasks if "resumed" in ended[task.key]]
@@ -482,18 +490,19 @@ def test_workers_killed_at_random_change_nothing(write, processes, tmp_path):
         assert results(tmp_path / "out", task) == alone(task, tmp_path / "alone" / task.key)
 
 
+@pytest.mark.slow
 def test_lost_scheduler_ends_the_command_and_the_same_one_goes_on(write, processes, tmp_path):
     made = sweep.read(write(LONG))
     scheduler = processes.scheduler()
     processes.worker()
-    asked = sweeping(tmp_path, "--scheduler", processes.address, "--checkpoint-every", "0.1")
+    asked = sweeping(tmp_path, "--scheduler", processes.address, "--checkpoint-every", "0.2")
     wait_until(lambda: "finished" in statuses(tmp_path / "out"))
     scheduler.kill()
     out, error = asked.communicate(timeout=60)
     assert asked.returncode == 1
     assert f"the scheduler at {processes.address} is lost" in error.splitlines()[-1] and "Traceback" not in error
     before = {key: each for key, each in records(tmp_path / "out").items() if each["status"] == "finished"}
-    assert 1 <= len(before) < 6 and len(table(tmp_path / "out")) == 6
+    assert 1 <= len(before) < 4 and len(table(tmp_path / "out")) == 4
     processes.scheduler()
     processes.worker()
     asked = sweeping(tmp_path, "--scheduler", processes.address)
@@ -501,7 +510,7 @@ def test_lost_scheduler_ends_the_command_and_the_same_one_goes_on(write, process
     assert asked.returncode == 0, error
     after = records(tmp_path / "out")
     assert f"{len(before)} done before" in out and before.items() <= after.items()
-    assert [each["status"] for each in after.values()] == ["finished"] * 6
+    assert [each["status"] for each in after.values()] == ["finished"] * 4
     resumed = [task for task in made.tasks if "resumed" in after[task.key]]
     for task in resumed or made.tasks[:1]:
         assert results(tmp_path / "out", task) == alone(task, tmp_path / "alone" / task.key)
@@ -541,19 +550,19 @@ def test_unreachable_scheduler_is_refused_in_one_line(write, command, monkeypatc
 @pytest.mark.slow
 def test_interrupted_sweep_stops_its_workers_and_goes_on_later(write, tmp_path):
     made = sweep.read(write(LONG))
-    asked = sweeping(tmp_path, "--workers", "2", "--checkpoint-every", "0.1")
+    asked = sweeping(tmp_path, "--workers", "2", "--checkpoint-every", "0.2")
     wait_until(lambda: "finished" in statuses(tmp_path / "out"))
     os.killpg(asked.pid, signal.SIGINT)  # as a terminal does: to the workers too
     out, error = asked.communicate(timeout=30)
     assert asked.returncode == 1 and error.splitlines()[-1] == "neurosim: interrupted" and "Traceback" not in error
     before = {key: each for key, each in records(tmp_path / "out").items() if each["status"] == "finished"}
-    assert 1 <= len(before) < 6
+    assert 1 <= len(before) < 4
     again = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
     time.sleep(1)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == again, "a worker goes on"
     assert sweep.carry_out(made, tmp_path / "out", workers=1, say=lambda _: None)
     after = records(tmp_path / "out")
-    assert before.items() <= after.items() and statuses(tmp_path / "out") == ["finished"] * 6
+    assert before.items() <= after.items() and statuses(tmp_path / "out") == ["finished"] * 4
     for task in made.tasks:
         assert results(tmp_path / "out", task) == alone(task, tmp_path / "alone" / task.key)
 

@@ -1,5 +1,8 @@
 """What neurons would have to send and to tell apart: signs, spikes, feedback, several signals at a time."""
 
+import sympy
+from brian2.parsing.sympytools import str_to_sympy
+
 from neurosim.audit.finding import Finding, defined, is_read
 from neurosim.audit.wiring import TARGETS
 
@@ -52,7 +55,7 @@ def dale(x):
         "the weights that learn have changed their sign",
     )
     holds = x.mixed == 0 and x.mixed_after == 0 and x.turned == 0
-    short = "yes" if holds else f"{100 * max(x.mixed, x.mixed_after):.0f} % mixed"
+    short = "yes" if holds else "signs change" if x.mixed == 0 else "both signs"
     return Finding("dale", holds, short, tuple(evidence), checks)
 
 
@@ -84,7 +87,8 @@ def spikes(x):
 def feedback(x):
     """What teaches also changes the activity that is sent forward, as feedback does in cortex."""
     if x.answered is None:
-        return Finding("feedback", None, "no targets", (), ())
+        lacks = "targets" if not x.wiring.targets else "way from inputs to readout in the texts"
+        return Finding("feedback", None, f"no {lacks}")
     taught = x.wiring.after([TARGETS])
     reached = [e for e in x.wiring.forward if e.source in taught]
     evidence = [f"targets reach {e.source[1]} of {e.source[0]}, sent by {e.by.name}: {e.line}" for e in reached[:3]]
@@ -105,10 +109,10 @@ def signals(x):
         for each in x.wiring.projections.values():
             if each.target is population:
                 for statement in each.transmit_statements:
-                    variable = statement.target.removesuffix("_post")
+                    variable = _added_up(x.wiring, population, statement.target.removesuffix("_post"))
                     if is_read(x, (population.name, variable)):
                         by = found.setdefault(population.name, {}).setdefault(variable, {})
-                        by[each.name] = x.seen[each.name].arrived.get(variable, False)
+                        by[each.name] = x.seen[each.name].arrived.get(statement.target.removesuffix("_post"), False)
     if not found:
         return Finding("signals", None, "no rule")
     most = max(map(len, found.values()))
@@ -119,3 +123,18 @@ def signals(x):
     arrived = [any(by.values()) for variables in found.values() for by in variables.values()]
     checks = (f"{sum(arrived)} of these {len(arrived)} signals arrived while the network was watched",)
     return Finding("signals", most <= MANY, f"{most}", tuple(evidence), checks)
+
+
+def _added_up(wiring, population, variable):
+    """Return the sum of which a variable is only a term, and read nowhere else; or the variable itself."""
+    used = {edge.source for edge in wiring.edges}
+    readers = {edge.target for edge in wiring.edges if edge.source == (population.name, variable)} & used
+    if len(readers) != 1:
+        return variable
+    owner, total = readers.pop()
+    if owner != population.name or total not in population.expressions:
+        return variable
+    expr = str_to_sympy(population.expressions[total])
+    terms = [term for term in sympy.Add.make_args(expr) if variable in {s.name for s in term.free_symbols}]
+    alone = len(terms) == 1 and expr.is_Add and len(terms[0].free_symbols) == 1 and terms[0].is_polynomial()
+    return _added_up(wiring, population, total) if alone and sympy.degree(terms[0]) == 1 else variable

@@ -48,8 +48,8 @@ def switching(x):
             gated.setdefault(f"at {event} only", []).append(projection.name)
         if isinstance(projection.rule, Kernel) and hasattr(projection.learning.event, "phase"):
             gated.setdefault(f"at {projection.learning.event} only", []).append(projection.name)
-    if x.wiring.circuit.schedule is not None:
-        gated.setdefault("by a schedule of epochs", []).append("some projections")
+    if x.scheduled:
+        gated["in some epochs only"] = sorted(x.scheduled)
     evidence = [f"{', '.join(names)}: {how}" for how, names in gated.items()]
     watches = [x.seen[p.name] for p in x.wiring.plastic]
     steps, learned = max((w.steps for w in watches), default=0), max((w.learned for w in watches), default=0)

@@ -49,6 +49,8 @@ class Examination:
         Projections without a rule whose weights are others after the examination.
     fixed_signs : set of str
         Projections whose bounds keep every weight on its side of zero.
+    scheduled : set of str
+        Projections that a schedule of epochs lets learn in some epochs and not in others.
     timing : Finding
         What :mod:`neurosim.audit.timing` found.
     """
@@ -66,6 +68,7 @@ class Examination:
     presentations: int
     rewritten: set = field(default_factory=set)
     fixed_signs: set = field(default_factory=set)
+    scheduled: set = field(default_factory=set)
     timing: object = None
 
 
@@ -120,6 +123,7 @@ def _examine(circuit, values, data, seed):
     before = {name: _own(each) for name, each in wiring.projections.items()}
     mixed, alike = _mixed(wiring), _alike(wiring)
     laboratory = Laboratory(wiring, seed)
+    scheduled = _scheduled(circuit, wiring, values["epochs"])
     stages = [None] if circuit.schedule is None else sorted({1, values["epochs"]})
     brian2.seed(seed)
     circuit.set_training(True)
@@ -140,7 +144,7 @@ def _examine(circuit, values, data, seed):
     return Examination(
         wiring, Borders(wiring), laboratory.seen, laboratory.written, answered, mixed, _mixed(wiring), turned,
         alike, _alike(wiring), shown, _rewritten(wiring, before),
-        {each.name for each in wiring.plastic if _keeps_signs(each)},
+        {each.name for each in wiring.plastic if _keeps_signs(each)}, scheduled,
     )  # fmt: skip
 
 
@@ -211,6 +215,17 @@ def _recorded(circuit, wiring):
         for part, run in runs:
             part.run = run
     return sent
+
+
+def _scheduled(circuit, wiring, epochs):
+    """Return the names of projections that are plastic in some epochs and frozen in others."""
+    if circuit.schedule is None:
+        return set()
+    plastic = []
+    for epoch in range(1, epochs + 1):
+        circuit.schedule(epoch)
+        plastic.append({each.name for each in wiring.plastic if each.plastic})
+    return set.union(*plastic) - set.intersection(*plastic)
 
 
 def _own(projection):

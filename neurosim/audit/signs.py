@@ -6,7 +6,7 @@ import numpy as np
 import sympy
 from brian2.parsing.sympytools import str_to_sympy
 
-from neurosim.audit.wiring import ASSIGNMENT, HOOK
+from neurosim.audit.wiring import ASSIGNMENT
 from neurosim.errors import EquationError
 from neurosim.plasticity.parse import UNREADABLE, WEIGHT
 
@@ -59,8 +59,9 @@ class Borders:
             if match and match[1] == variable:
                 plain = line.strip().removeprefix(variable).strip().startswith("=")
                 last = self._within(match[2], population) if plain else ANY
-        written = any(edge.kind == HOOK and edge.target == (population.name, variable) for edge in self.wiring.edges)
-        if written or (last is None and variable in population.equations.diff_eq_names):
+        if (population.name, variable) in self.wiring.by_hand or (
+            last is None and variable in population.equations.diff_eq_names
+        ):
             return ANY
         if last is not None:  # the update comes after the integration
             found.append(last)

@@ -50,6 +50,8 @@ class Wiring:
         Objects of the network whose Python code the texts say nothing of.
     edges : list of Edge
         One for each dependence.
+    by_hand : set of (str, str)
+        What hooks were seen to write.
     """
 
     def __init__(self, circuit, targets=frozenset()):
@@ -61,7 +63,7 @@ class Wiring:
         read = [*self.populations.values(), *self.projections.values(), *self.presentations]
         known = {id(each) for owner in read for each in (owner, *owner.contained_objects)}
         self.hooks = [each for each in objects if id(each) not in known]
-        self.edges = []
+        self.edges, self.by_hand = [], set()
         for population in self.populations.values():
             self._equations(population)
         for projection in self.projections.values():
@@ -144,6 +146,7 @@ class Wiring:
         """Note what a hook was seen to write: it may depend on all that the populations it holds have."""
         held = [each for each in vars(hook).values() if isinstance(each, Population)] or self.populations.values()
         name = type(hook).__name__
+        self.by_hand |= set(written)
         for population in held:
             for variable in population.state_variables:
                 for node in written:

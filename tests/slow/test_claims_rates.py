@@ -182,6 +182,15 @@ def test_power_and_replicas_with_looks(spending):
     assert not (ends == REFUTED).all() and replicas < 20
 
 
+def test_power_of_equivalence_with_looks():
+    looks, margin = Looks((5, 10, 20), "pocock"), 0.9
+    promised, replicas = looks.power(margin, 0.05, equivalent=True)
+    claim = Claim("same", "equivalent", ("a", "b"), margin=margin * np.sqrt(2) * 0.1)
+    ends, used = one_by_one(looks, lambda random, n: levels(random, (0.5, 0.5), n), [claim], 3000, seed=9)
+    assert_rate((ends == SUPPORTED).mean(), promised, 3000)
+    assert 0.3 < promised < power.equivalence(margin, 20, 0.05) and replicas < 20
+
+
 @pytest.mark.parametrize("n", [4, 10, 30])
 def test_power_of_a_difference(n):
     effect = power.detectable(power.t_test, n, 0.05)
