@@ -125,7 +125,7 @@ def plot_verdicts(ax, audits):
             finding = each.findings[name]
             place = (column - 0.5, row - 0.5)
             ax.add_patch(Rectangle(place, 1, 1, facecolor=VERDICTS[finding.holds], edgecolor="white", linewidth=1.5))
-            words = "" if finding.short == "yes" else textwrap.fill(finding.short, 9)
+            words = "" if finding.short == "yes" else textwrap.fill(finding.short, 10, break_on_hyphens=False)
             ax.text(column, row, words, ha="center", va="center", fontsize=6)
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(audits) - 0.5, -0.5))
     ax.set_xticks(range(len(names)), names, rotation=35, rotation_mode="anchor", ha="left", fontsize=8)

@@ -54,7 +54,7 @@ def equivalence(margin, n, alpha):
     def inside(s):
         return (2 * stats.norm.cdf(np.sqrt(n) * margin - t * s) - 1) * stats.chi.pdf(s * np.sqrt(df), df) * np.sqrt(df)
 
-    return float(integrate.quad(inside, 0, min(most, 1 + 12 / np.sqrt(df)), limit=200)[0])
+    return min(1.0, float(integrate.quad(inside, 0, min(most, 1 + 12 / np.sqrt(df)), limit=200)[0]))
 
 
 def correlation(r, df, alpha):

@@ -29,7 +29,9 @@ def toy_data(train=60, tests=30, seed=0):
     )
 
 
-def toy(plant=None, *, phases=1, hidden=(), output=(), feedback=(), h=neurons.TANH, sizes=(INPUTS, HIDDEN)):
+def toy(
+    plant=None, *, phases=1, hidden=(), output=(), feedback=(), h=neurons.TANH, namespace=None, sizes=(INPUTS, HIDDEN)
+):
     """Return an experiment: x -> h -> y, an error beside y, which random feedback B carries to h.
 
     Parameters
@@ -40,7 +42,7 @@ def toy(plant=None, *, phases=1, hidden=(), output=(), feedback=(), h=neurons.TA
         Time steps of a presentation.
     hidden, output, feedback : dict
         Arguments of the projections W_h, W_y and B, in the place of the usual ones.
-    h : NeuronType
+    h, namespace : NeuronType, dict
         Of the hidden population.
     sizes : (int, int)
         Of x and h.
@@ -52,7 +54,7 @@ def toy(plant=None, *, phases=1, hidden=(), output=(), feedback=(), h=neurons.TA
         shown = Presentation({name: count * clock.dt for name, count in steps.items()}, clock=clock)
         shape = dict(clock=clock, lanes=values["lanes"], replicas=values["replicas"])
         made = {
-            name: Population(n, kind, order=order, name=name, **shape)
+            name: Population(n, kind, order=order, name=name, namespace=namespace if name == "h" else None, **shape)
             for name, n, kind, order in (
                 ("x", sizes[0], neurons.INPUT, 0),
                 ("h", sizes[1], h, 1),

@@ -47,6 +47,19 @@ def transposed_at_first(parts):
     return {"weights": np.swapaxes(parts.W_y.w, 1, 2).copy()}
 
 
+def sent_by_hand(parts):
+    """Deliver, beside what B sends, what W^T would send."""
+    step = parts.B._delivery
+    run = step.run
+
+    def run_and_add():
+        run()
+        parts.feedback.view("d")[...] += parts.error.view("target") @ np.swapaxes(parts.W_y.w, 1, 2)
+
+    step.run = run_and_add
+    return []
+
+
 def two_ways_up(parts):
     """Feedback neurons get their signal by a population between them and the error."""
     between = Population(CLASSES, neurons.RATE_FEEDBACK, order=4, name="between", **parts.shape)
@@ -74,6 +87,7 @@ TRANSPORT = {
         "copied",
         "B: its weights are written by something that is no rule",
     ),
+    "inside a delivery": (lambda: toy(sent_by_hand), "others' weights", "B: what it delivers changes with the weights"),
     "on a detour": (lambda: toy(two_ways_up), "read backwards", "WT: delivers along the weights of W_y"),
 }
 
@@ -170,6 +184,11 @@ def test_small_steps_turn_no_sign_but_nothing_keeps_them():
     x = examined(dale_toy(keep=False, eta=1e-6))
     finding = CRITERIA["dale"](x)
     assert finding.holds and "nothing keeps the signs of W_h, W_y" in finding.evidence
+
+
+def test_bounds_that_hold_both_signs_keep_none():
+    finding = found("dale", toy(hidden={"bounds": (-2, 2)}, output={"bounds": (None, 2)}))
+    assert "nothing keeps the signs of W_h, W_y" in finding.evidence and finding.short == "both signs"
 
 
 def test_share_of_neurons_with_both_signs_is_counted():
@@ -326,6 +345,7 @@ def assert_consistent(x, findings, name):
     for projection in x.wiring.weighted:
         watch = x.seen[projection.name]
         assert (watch.own == watch.deliveries) == (x.wiring.owner(projection) is projection) or not watch.deliveries
+    assert x.neurons and not [name for name, own in x.neurons.items() if not own]
     assert all(x.seen[each.name].single in (True, None) for each in x.wiring.one_to_one)
     if findings["feedback"].holds:
         assert "no variable" not in said(findings["feedback"])

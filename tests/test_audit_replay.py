@@ -54,11 +54,11 @@ def kernel(function):
     return {"rule": Kernel(function, reads=("r_pre", "m_post")), "namespace": {}}
 
 
-def after_rule(change):
-    """Plant a function of the parts that is carried out whenever the rule of W_h is, inside it."""
+def after(part, change):
+    """Plant a change inside an object of brian2 that the network calls."""
 
     def plant(parts):
-        step = parts.W_h._plasticity
+        step = part(parts)
         run = step.run
 
         def run_and_change():
@@ -69,6 +69,11 @@ def after_rule(change):
         return []
 
     return plant
+
+
+def after_rule(change):
+    """Plant a change inside the rule of W_h."""
+    return after(lambda parts: parts.W_h._plasticity, change)
 
 
 def operation(change, when="synapses", order=-1):
@@ -143,6 +148,30 @@ def add_loss(parts):
     return [Projection(parts.error, parts.critic, "loss_post = 0.5 * d_pre**2", connectivity=Dense(), name="loss")]
 
 
+@brian2.check_units(x=1, result=1)
+def centred(x):
+    """A function that looks as if it were of one number; it is given those of all neurons."""
+    return x - np.mean(x)
+
+
+@brian2.check_units(x=1, result=1)
+def squashed(x):
+    return x / (1 + np.abs(x))
+
+
+def with_function(function):
+    kind = NeuronType("v : 1\nm : 1\nq : 1\nr = tanh(v) : 1", update="q = own(m)")
+    return toy(h=kind, namespace={"own": function}, hidden={"rule": "w += eta * r_pre * q_post"})
+
+
+def updater(parts):
+    return parts.h.contained_objects[0]
+
+
+def wire(parts):
+    return parts.modulate._delivery
+
+
 NONLOCAL = {
     "kernel": (lambda: toy(hidden=kernel(competing)), "other neurons"),
     "one scale": (lambda: toy(hidden={"largest_change": 0.01}), "one scale for all"),
@@ -153,16 +182,24 @@ NONLOCAL = {
     "weights by hand, at the end": (lambda: toy(operation(normalise, "end")), "written by hand"),
     "factor of all neurons": (lambda: toy(operation(subtract_mean)), "NetworkOperation"),
     "factor of other neurons": (lambda: toy(operation(subtract_mean_of_output)), "NetworkOperation"),
+    "function of all neurons": (lambda: with_function(centred), "neurons look around"),
+    "inside an update": (lambda: toy(after(updater, subtract_mean)), "neurons look around"),
+    "inside a wire": (lambda: toy(after(wire, subtract_mean)), "others' signals"),
     "memory": (lambda: toy(after_rule(counted())), "hidden memory"),
     "draws": (lambda: toy(after_rule(drawn())), "hidden memory"),
     "kernel that draws": (lambda: toy(hidden=kernel(drawing)), "hidden memory"),
 }
+NOISY = NeuronType("v : 1\nm : 1\nnoise : 1\nr = tanh(v) + noise : 1", update="noise = 0.1 * randn()")
 LOCAL = {
     "text": lambda: toy(),
     "kernel": lambda: toy(hidden=kernel(hebbian)),
     "limits, by hand, weight by weight": lambda: toy(after_rule(confine)),
     "weights are looked at": lambda: toy(operation(look)),
     "factor, neuron by neuron": lambda: toy(operation(halve)),
+    "function of one neuron": lambda: with_function(squashed),
+    "inside an update, neuron by neuron": lambda: toy(after(updater, halve)),
+    "inside a wire, neuron by neuron": lambda: toy(after(wire, halve)),
+    "neurons that draw": lambda: toy(h=NOISY),
     "one number for all, declared": lambda: toy(add_loss, hidden=rewarded),
 }
 
@@ -173,7 +210,8 @@ def test_planted_rule_that_is_not_local_is_found(make, short):
     assert finding.holds is False
     assert short in finding.short.split(", ")
     lines = [line for line in finding.evidence if _tells(short) in line]
-    assert lines and all(line.startswith("W_h: ") for line in lines), said(finding)
+    both = "W_h, W_y: " if short == "neurons look around" else "W_h: "  # W_y reads h too
+    assert lines and all(line.startswith(both) for line in lines), said(finding)
 
 
 def _tells(short):
@@ -182,6 +220,8 @@ def _tells(short):
         "one scale for all": "so that the largest has one size",
         "written by hand": "while its rule is not at work",
         "hidden memory": "the same moment twice gives two changes",
+        "neurons look around": "reads h, whose neurons are updated by what others do",
+        "others' signals": "reads what modulate delivers from more than one neuron",
         "NetworkOperation": "reads m of h, which NetworkOperation writes in Python",
     }[short]
 

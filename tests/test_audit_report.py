@@ -28,7 +28,7 @@ def learns_in(phase, eta=0.2):
 
 
 def timing_of(experiment, **values):
-    return bears(experiment, VALUES | values, toy_data(train=200, tests=100), TARGETS)
+    return bears(experiment, VALUES | values, toy_data(train=300, tests=100), TARGETS)
 
 
 def test_steps_that_nobody_learns_in_may_be_disturbed():
@@ -69,9 +69,10 @@ def made(model="m.one", condition="a", **changed):
 
 
 def test_conditions_with_the_same_verdicts_are_joined():
-    audits = [made(), made(condition="b"), made(condition="c", dale=(False, "7 % mixed")), made("m.two")]
+    audits = [made(), made(condition="b"), made(condition="c", dale=(False, "both signs")), made("m.two")]
+    audits += [made(condition="d", dale=(False, "signs change")), made(condition="e", dale=(False, "both signs"))]
     joined = report.merged(audits)
-    assert [each.name for each in joined] == ["m.one: a, b", "m.one: c", "m.two: a"]
+    assert [each.name for each in joined] == ["m.one: a, b", "m.one: c, e", "m.two: a", "m.one: d"]
 
 
 def test_what_fails_is_listed_by_the_criteria_asked_for():

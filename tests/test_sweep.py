@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -137,6 +138,7 @@ def test_draws_are_uniform_on_their_scale_and_within_the_range(scale, transform)
 
 def test_whole_numbers_and_choices_all_occur_as_often():
     whole = np.array([int(text) for text in Range(2.0, 5.0, whole=True).draw("n", 8000, 1)])
+    assert set(whole) == {2, 3, 4, 5}
     words = Range(choices=("a", "b")).draw("n", 8000, 1)
     for counts in (np.bincount(whole)[2:], [words.count("a"), words.count("b")]):
         expected = 8000 / len(counts)
@@ -190,6 +192,14 @@ def test_mistake_in_a_file_is_named_with_its_line_before_anything_runs(write, co
     assert f"rates.toml, line {line}:" in error, error
     assert all(word in error for word in words), error
     assert os.listdir(tmp_path) == ["rates.toml"]
+
+
+def test_example_of_the_page_on_sweeps_and_our_own_files_are_read(write):
+    page = (ROOT / "docs" / "sweeps.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    assert len(sweep.read(write(block)).tasks) == 240 and "240 tasks" in page
+    for path in (ROOT / "models" / "sweeps").glob("*.toml"):
+        assert sweep.find(path.stem).read_bytes() == path.read_bytes() and sweep.read(path).tasks
 
 
 # Carrying it out

@@ -32,6 +32,8 @@ class Examination:
         Between which borders its variables lie, by its texts.
     seen, written
         See :class:`neurosim.audit.replay.Laboratory`.
+    neurons
+        See :class:`neurosim.audit.replay.Laboratory`.
     answered : bool or None
         Whether other targets changed what is sent along the forward path; None without targets.
     mixed, mixed_after : float
@@ -69,6 +71,7 @@ class Examination:
     rewritten: set = field(default_factory=set)
     fixed_signs: set = field(default_factory=set)
     scheduled: set = field(default_factory=set)
+    neurons: dict = field(default_factory=dict)
     timing: object = None
 
 
@@ -145,6 +148,7 @@ def _examine(circuit, values, data, seed):
         wiring, Borders(wiring), laboratory.seen, laboratory.written, answered, mixed, _mixed(wiring), turned,
         alike, _alike(wiring), shown, _rewritten(wiring, before),
         {each.name for each in wiring.plastic if _keeps_signs(each)}, scheduled,
+        neurons=laboratory.neurons,
     )  # fmt: skip
 
 

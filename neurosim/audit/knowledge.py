@@ -28,6 +28,14 @@ def locality(x):
                     by = type(hook).__name__
                     told = f"reads {node[1]} of {node[0]}, which {by} writes in Python, looking at many neurons"
                     note(problems, by, name, told)
+        for population in sorted({name for name, _ in wiring.read_by_rule(projection)}):
+            if not x.neurons.get(population, True):
+                told = f"reads {population}, whose neurons are updated by what others do"
+                note(problems, "neurons look around", name, told)
+        for wire in wiring.one_to_one:
+            nodes = {(wire.target.name, s.target.removesuffix("_post")) for s in wire.transmit_statements}
+            if x.seen[wire.name].single is False and nodes & wiring.read_by_rule(projection):
+                note(problems, "others' signals", name, f"reads what {wire.name} delivers from more than one neuron")
         if isinstance(projection.rule, Kernel):
             remarks.append(f"{name}: a compiled function in the place of a text; it declares what it reads")
         if not watch.looks:

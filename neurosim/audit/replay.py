@@ -18,6 +18,7 @@ from neurosim.plasticity.custom import Kernel
 from neurosim.plasticity.factor import Factor
 from neurosim.plasticity.parse import POST, PRE, STEP
 from neurosim.settling import Persistence, Redelivery
+from neurosim.target import continued_draws, global_draws, set_global_draws
 
 LOOKS = 2  # moments at which each part is replayed
 CALLS = 2000  # calls in which a hook is watched
@@ -85,6 +86,8 @@ class Laboratory:
     ----------
     seen : dict of str to Watch
         By the projection's name.
+    neurons : dict of str to bool
+        By the population's name: whether each of its neurons is updated from its own variables only.
     written : dict of object to dict
         For every hook that wrote something: (object, variable) to whether it looked at other neurons for that.
     """
@@ -92,7 +95,7 @@ class Laboratory:
     def __init__(self, wiring, seed):
         self.wiring, self.generator = wiring, np.random.default_rng(seed)
         self.seen = {name: Watch() for name in wiring.projections}
-        self.written = {}
+        self.neurons, self.written, self._draws = {}, {}, None
         self._calls = dict.fromkeys(wiring.hooks, 0)
         self._kept = {}
         self._signals = {name: _signals(projection) for name, projection in wiring.projections.items()}
@@ -104,13 +107,17 @@ class Laboratory:
         """Watch all parts while the network runs."""
         parts = [(each._delivery, self._delivers(each)) for each in self.wiring.projections.values()]
         parts += [(each._plasticity, self._learns(each)) for each in self.wiring.plastic]
+        parts += [
+            (u, self._updates(each, u)) for each in self.wiring.populations.values() for u in each.contained_objects
+        ]
         parts += [(each, self._hooked(each)) for each in self.wiring.hooks if not isinstance(each, KNOWN)]
         before = [(part, part.__dict__.get("run")) for part, _ in parts]
         for part, watched in parts:
             part.run = watched
         self._kept = {name: _weights(each) for name, each in self.wiring.projections.items()}
         try:
-            yield self
+            with continued_draws() as self._draws:  # whose generators can be set back
+                yield self
         finally:
             for part, run in before:
                 if run is None:
@@ -124,6 +131,46 @@ class Laboratory:
         before, now = self._kept[name], _weights(projection)
         if before is not None and not np.allclose(before, now, rtol=1e-5, atol=1e-9):
             self.seen[name].outside = True
+
+    # Neurons
+
+    def _updates(self, population, part):
+        run, looks = part.run, []
+
+        def watched():
+            if len(looks) < LOOKS:
+                looks.append(self._replay_update(population, run))
+                self.neurons[population.name] = self.neurons.get(population.name, True) and looks[-1]
+            run()
+
+        return watched
+
+    def _replay_update(self, population, run):
+        """Change other neurons and all weights: about half of the neurons must become what they became."""
+        moment, drawn = Moment(self.wiring), (global_draws(), self._draws.state())
+        chosen = _some(population.n, self.generator)
+        run()
+        first = [population.view(each)[..., chosen].copy() for each in population.state_variables]
+        moment.restore()
+        for other in self.wiring.populations.values():
+            foreign = ~chosen if other is population else np.ones(other.n, bool)
+            for each in other.state_variables if foreign.any() else ():
+                other.view(each)[..., foreign] = disturbed(other.view(each)[..., foreign], self.generator)
+        self._scramble_weights(None)
+        self._draw_again(*drawn)
+        with np.errstate(all="ignore"):
+            run()
+        second = [population.view(each)[..., chosen] for each in population.state_variables]
+        # a function may round in another way beside values of another size
+        alike = all(np.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(first, second, strict=True))
+        moment.restore()
+        self._draw_again(*drawn)
+        return alike
+
+    def _draw_again(self, of_all, of_each):
+        """Go back in the streams of random numbers: the same noise."""
+        set_global_draws(of_all)
+        self._draws.set_state(of_each)
 
     # Transmits
 
