@@ -51,7 +51,7 @@ epochs = 1
 
 def written(folder, text, count, **values):
     """Return the sweep of a file with this text, with as many seeds."""
-    from neurosim import sweep
+    from neurosim.sweeps import statement as sweep
 
     path = Path(folder) / "file.toml"
     path.write_text(text.format(seeds=", ".join(str(k + 1) for k in range(count)), **values))
@@ -66,7 +66,7 @@ class Cluster:
 
     def seconds(self, tasks):
         """Carry tasks out into a new folder; return the time it took."""
-        from neurosim import cluster
+        from neurosim.sweeps import cluster
 
         self.count += 1
         path = self.folder / str(self.count)
@@ -95,7 +95,7 @@ def main():
     """Print the ratios."""
     import os
 
-    from neurosim import cluster, sweep
+    from neurosim.sweeps import campaign, cluster
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short tasks, to see that the script works")
@@ -134,7 +134,7 @@ def main():
             task.job.carry_out(folder / "alone" / task.key)
         by_itself = (time.perf_counter() - began) / nothing
         began = time.perf_counter()
-        sweep.carry_out(short, folder / "whole", workers=1, say=lambda _: None)
+        campaign.carry_out(short, folder / "whole", workers=1, say=lambda _: None)
         whole = time.perf_counter() - began
     extra, rest = handed - by_itself, whole - nothing * by_itself
     print(f"overhead  a task of no work: {handed:.3f} s on a worker, {by_itself:.3f} s by itself")

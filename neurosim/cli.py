@@ -421,14 +421,15 @@ def plot(folder, figure):
 )
 def sweep(file, out, workers, scheduler, checkpoint_every):
     """Run a model with every setting of FILE.toml, on all cores or on a cluster; the same command goes on."""
-    from neurosim import sweep as sweeps
+    from neurosim.sweeps import campaign
+    from neurosim.sweeps import statement as sweeps
 
     _quiet()
     if workers is not None and scheduler is not None:
         raise ParameterError("--workers are processes on this machine, --scheduler has its own; leave one out")
     asked = sweeps.read(sweeps.find(file))
     folder = out or Path("runs") / asked.spec.name
-    whole = sweeps.carry_out(asked, folder, workers=workers, scheduler=scheduler, checkpoint_every=checkpoint_every)
+    whole = campaign.carry_out(asked, folder, workers=workers, scheduler=scheduler, checkpoint_every=checkpoint_every)
     return 0 if whole else FAILED
 
 
@@ -443,9 +444,9 @@ def sweep(file, out, workers, scheduler, checkpoint_every):
 @click.option("--out", default=None, type=click.Path(path_type=Path), metavar="FOLDER", help="Where it is kept.")
 def hypothesis(file, full, seed, only_plan, strict, out):
     """Put the claims of FILE.toml, or of a NAME that comes with the models, to the test; the same command goes on."""
-    from neurosim import hypothesis as hypotheses
-    from neurosim import trial, verdicts
-    from neurosim.claims import SUPPORTED
+    from neurosim.hypotheses import statement as hypotheses
+    from neurosim.hypotheses import trial, verdicts
+    from neurosim.hypotheses.claims import SUPPORTED
 
     _quiet()
     asked = hypotheses.read(hypotheses.find(file), full, seed)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from neurosim import power
-from neurosim.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, examine, judge
 from neurosim.errors import ParameterError
-from neurosim.looks import SPENDING, Looks
+from neurosim.hypotheses import power
+from neurosim.hypotheses.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, examine, judge
+from neurosim.hypotheses.looks import SPENDING, Looks
 
 RANDOM = np.random.default_rng(5)
 A, B, C, D = RANDOM.normal([[1.0], [1.4], [1.9], [0.2]], 0.5, (4, 12))

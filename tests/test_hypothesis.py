@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim import hypothesis, trial, verdicts
-from neurosim.claims import Claim, judge
 from neurosim.cli import main
 from neurosim.errors import ParameterError
-from neurosim.looks import Looks
+from neurosim.hypotheses import statement as hypothesis
+from neurosim.hypotheses import trial, verdicts
+from neurosim.hypotheses.claims import Claim, judge
+from neurosim.hypotheses.looks import Looks
+from neurosim.hypotheses.pace import pace
 from neurosim.outcomes import outcome
-from neurosim.pace import pace
 from neurosim.runs import Run
 
 FILE = """title = "Small networks"

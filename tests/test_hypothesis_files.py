@@ -1,4 +1,4 @@
-"""The papers' claims as files: every one is read, its levels are built, and its replicas are enough for what it states."""
+"""The papers' claims as files: each is read, its levels are built, and its replicas are enough for what it states."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from neurosim import cli, hypothesis, pace, trial
+from neurosim import cli
+from neurosim.hypotheses import pace, trial
+from neurosim.hypotheses import statement as hypothesis
 
 FILES = sorted((Path(__file__).parent.parent / "models" / "hypotheses").glob("*.toml"))
 OWN_TASK = {"larger_epsilon"}  # no images, so that --full is longer, not larger

@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from neurosim import cluster, sweep
 from neurosim.cli import main
 from neurosim.errors import NeurosimError, ParameterError, RunError
 from neurosim.job import Job
 from neurosim.outcomes import outcome
 from neurosim.runs import Run
-from neurosim.sampling import Range
+from neurosim.sweeps import campaign, cluster
+from neurosim.sweeps import statement as sweep
+from neurosim.sweeps.sampling import Range
 
 ROOT = Path(__file__).parent.parent
 FILES = ("metrics.csv", "weights.npz", "traces.npz")
@@ -212,7 +213,7 @@ def finished(tmp_path_factory):
     path = folder / "rates.toml"
     path.write_text(SMALL + "[grid]\neta = [0.001, 1e9]\nlanes = [4, 5]\n")
     made = sweep.read(path)
-    assert sweep.carry_out(made, folder / "out", workers=2, say=lambda _: None), "tasks that diverge have not failed"
+    assert campaign.carry_out(made, folder / "out", workers=2, say=lambda _: None), "tasks that diverge have not failed"
     return made, folder / "out"
 
 
@@ -268,7 +269,7 @@ def test_same_command_repeats_nothing_and_starts_no_worker(finished, monkeypatch
     made, folder = finished
     before, said = records(folder), []
     monkeypatch.setattr(cluster, "connected", lambda *_: pytest.fail("workers were started"))
-    assert sweep.carry_out(made, folder, say=said.append)
+    assert campaign.carry_out(made, folder, say=said.append)
     assert records(folder) == before and "4 done before, 0 new" in said[0]
     assert any(line.startswith("diverged  2 of 4: eta=") for line in said)
     assert any(line.startswith("best      test nse") for line in said)
@@ -284,7 +285,7 @@ def test_file_may_add_tasks_of_which_one_fails_but_not_drop_any(finished, tmp_pa
     bad, good = (task for task in more.tasks if task.key not in before)
     (folder / bad.name).mkdir()
     (folder / bad.name / "mine.txt").touch()
-    assert not sweep.carry_out(more, folder, workers=1, say=said.append), "one has failed"
+    assert not campaign.carry_out(more, folder, workers=1, say=said.append), "one has failed"
     assert "6 tasks, 4 done before, 2 new" in said[0]
     assert any(f"{bad.key} (eta=0.02 lanes=4): " in line and "not an empty folder" in line for line in said)
     after = records(folder)
@@ -293,7 +294,7 @@ def test_file_may_add_tasks_of_which_one_fails_but_not_drop_any(finished, tmp_pa
     known = json.loads((folder / "sweep.json").read_text())
     assert [each["sha256"] for each in known["earlier"]] == [made.spec.sha256] and known["sha256"] == more.spec.sha256
     with pytest.raises(ParameterError, match="2 tasks that rates.toml no longer has"):
-        sweep.carry_out(made, folder, say=said.append)
+        campaign.carry_out(made, folder, say=said.append)
     assert (folder / "sweep.toml").read_bytes() == more.spec.content
 
 
@@ -301,7 +302,7 @@ def test_folder_of_something_else_is_refused(finished, tmp_path):
     made, _ = finished
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ParameterError, match="not the folder of a sweep"):
-        sweep.carry_out(made, tmp_path, say=print)
+        campaign.carry_out(made, tmp_path, say=print)
     assert os.listdir(tmp_path) == ["mine.txt"]
 
 
@@ -310,7 +311,7 @@ def test_folder_is_for_one_command_at_a_time(finished):
     holder = Run(folder, {})
     holder.hold()
     with pytest.raises(ParameterError, match="another neurosim sweep"):
-        sweep.carry_out(made, folder, say=print)
+        campaign.carry_out(made, folder, say=print)
     holder.release()
 
 
@@ -570,7 +571,7 @@ def test_interrupted_sweep_stops_its_workers_and_goes_on_later(write, tmp_path):
     again = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
     time.sleep(1)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == again, "a worker goes on"
-    assert sweep.carry_out(made, tmp_path / "out", workers=1, say=lambda _: None)
+    assert campaign.carry_out(made, tmp_path / "out", workers=1, say=lambda _: None)
     after = records(tmp_path / "out")
     assert before.items() <= after.items() and statuses(tmp_path / "out") == ["finished"] * 4
     for task in made.tasks:

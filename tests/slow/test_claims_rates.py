@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from neurosim import power
-from neurosim.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, examine, judge
-from neurosim.looks import SPENDING, Looks
+from neurosim.hypotheses import power
+from neurosim.hypotheses.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, examine, judge
+from neurosim.hypotheses.looks import SPENDING, Looks
 
 pytestmark = pytest.mark.slow
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from neurosim.claims import judge
 from neurosim.errors import DivergedError, ParameterError, unknown
-from neurosim.hypothesis import Hypothesis
+from neurosim.hypotheses.claims import judge
+from neurosim.hypotheses.pace import pace
+from neurosim.hypotheses.power import POWER, detectable, needed
+from neurosim.hypotheses.statement import Hypothesis
 from neurosim.outcomes import outcome
-from neurosim.pace import pace
-from neurosim.power import POWER, detectable, needed
 from neurosim.runs import Run, versions, writing
 
 FORMAT = 1

@@ -30,9 +30,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from neurosim import power
 from neurosim.analysis import holm
 from neurosim.errors import ParameterError
+from neurosim.hypotheses import power
 
 DIFFERENCES, TRENDS = ("lower", "higher"), ("rising", "falling")
 PREDICTIONS = (*DIFFERENCES, "equivalent", *TRENDS, "correlation")
@@ -343,7 +343,7 @@ def judge(claims, values, alpha=0.05, correction="holm", drop=False, looks=None)
         For the number of claims.
     drop : bool
         See :func:`examine`.
-    looks : neurosim.looks.Looks, optional
+    looks : neurosim.hypotheses.looks.Looks, optional
         The rule to stop early: p values are then over the looks that the replicas so far are enough for. What was
         significant at a look stays so. Estimates are of the last look, and tend to be too large where one stops early.
 

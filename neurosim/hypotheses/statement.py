@@ -1,5 +1,5 @@
 """A hypothesis as a file states it: levels to compare, claims on them, replicas, and what would decide. See
-docs/hypotheses.md for the format; :mod:`neurosim.trial` puts it to the test.
+docs/hypotheses.md for the format; :mod:`neurosim.hypotheses.trial` puts it to the test.
 """
 
 import re
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from neurosim.claims import CORRECTIONS, PREDICTIONS, SIGNS, TRENDS, Claim, level
 from neurosim.errors import ParameterError, unknown
+from neurosim.hypotheses.claims import CORRECTIONS, PREDICTIONS, SIGNS, TRENDS, Claim, level
+from neurosim.hypotheses.looks import SPENDING, Looks
+from neurosim.hypotheses.power import needed
 from neurosim.job import LARGEST_SEED, Job
-from neurosim.looks import SPENDING, Looks
 from neurosim.outcomes import check_when
-from neurosim.power import needed
 from neurosim.specification import Specification
 
 DATA = {
@@ -115,7 +115,7 @@ class Hypothesis:
 
     @property
     def level(self):
-        """The level at which the plan's power is computed; see :func:`neurosim.claims.level`."""
+        """The level at which the plan's power is computed; see :func:`neurosim.hypotheses.claims.level`."""
         return level(self.alpha, len(self.claims), self.correction)
 
     def job(self, name, batch):

@@ -7,11 +7,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from neurosim.claims import REFUTED, SUPPORTED, TRENDS
+from neurosim.hypotheses.claims import REFUTED, SUPPORTED, TRENDS
+from neurosim.hypotheses.trial import FILE, RECORD, as_json
 from neurosim.pages import Report, Section, Table
 from neurosim.plots import STYLE
 from neurosim.runs import Run, writing
-from neurosim.trial import FILE, RECORD, as_json
 
 COLOURS = {SUPPORTED: "C2", REFUTED: "C3"}
 NONE = "–"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from neurosim.analysis import mean_interval
 from neurosim.plots import STYLE
-from neurosim.sampling import heading
+from neurosim.sweeps.sampling import heading
 
 MAPS = {"lowest": "viridis", "highest": "viridis_r"}  # the best is dark
 GONE = dict(color="0.65", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)  # a task that diverged
@@ -104,7 +104,7 @@ def images(sweep, rows):
 
     Parameters
     ----------
-    sweep : neurosim.sweep.Sweep
+    sweep : neurosim.sweeps.statement.Sweep
     rows : list of dict
         Of its table.
     """

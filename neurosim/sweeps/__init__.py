@@ -1,0 +1,1 @@
+"""One experiment with many settings, on all cores or on a cluster."""
