@@ -232,6 +232,9 @@ def test_local_rule_is_called_local(make, seed):
     finding = found("locality", make(), seed=seed, replicas=1 + (seed == 2))
     assert (finding.holds, finding.short) == (True, "yes"), said(finding)
     assert "4 weight changes replayed" in finding.checked[0] and ": 4 the same to the bit" in finding.checked[0]
+    *_, told = finding.checked
+    count = 6 if "reward" in said(finding) else 5
+    assert told.endswith(f"in {count} of {count} populations they do not notice")
 
 
 def test_weight_that_is_shared_is_not_compared_neuron_by_neuron():

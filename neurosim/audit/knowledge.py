@@ -48,6 +48,8 @@ def locality(x):
     ]
     if quiet:
         checks.append(f"no change came up to be replayed: {', '.join(quiet)}")
+    own = sum(x.neurons.values())
+    checks.append(f"updates replayed beside other neurons: in {own} of {len(x.neurons)} populations they do not notice")
     evidence = [*lines_of(problems), *remarks, *rules(wiring.plastic)]
     return Finding("locality", not problems, ", ".join(problems) or "yes", tuple(evidence), tuple(checks))
 
