@@ -277,7 +277,9 @@ def test_spikes_are_told_from_rates():
 
 def test_what_is_called_a_spike_and_is_none_is_found():
     finding = found("spikes", toy(h=MISCALLED))
-    assert finding.holds is False and finding.checked == ("no spikes: W_y: r_pre",)
+    assert finding.holds is False and finding.short == "rates"
+    assert finding.checked == ("called spikes, but not 0 or 1 in every step: W_y",)
+    assert not any(line.startswith("spikes") for line in finding.evidence)
 
 
 def test_feedback_that_reaches_the_activity_is_told_from_feedback_that_teaches_only():

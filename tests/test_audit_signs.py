@@ -19,7 +19,7 @@ from neurosim.neurons import NeuronType
 from neurosim.weights import Uniform
 
 NAMES = "a", "b", "c"
-LEAVES = (*NAMES, *NAMES, "0.5", "2", "1", "(-0.3)")
+LEAVES = (*NAMES, *NAMES, "0.5", "2.0", "1.0", "(-0.3)")
 FORMS = (
     "({0} + {1})", "({0} - {1})", "({0} - {1} + {2})", "{0}*{1}", "{0}*{1}", "(1 - {0}**2)", "({0})**3", "(-{0})",
     "{0}/(1 + ({1})**2)", "{0}/(2 + {1})", "1/({0})", "({0})**(-2)", "({0})**(-3)", "abs({0})**0.5", "abs({0})**1.5",
@@ -175,18 +175,22 @@ def test_what_is_set_by_hand_or_by_a_hook_lies_within_the_borders(plant):
 
 def test_a_hook_that_writes_the_only_variable_that_there_is_leaves_no_borders():
     def plant(parts):
-        lamp = Population(2, ALONE, order=0, name="lamp", **parts.shape)
+        calls, lamp = [], Population(2, ALONE, order=0, name="lamp", **parts.shape)
 
         class Switch(NetworkOperation):
             """Holds the one population that it writes."""
 
-        switch = Switch(lambda: lamp.view("r").fill(-1), clock=lamp.clock, when="start", order=3)
+        def write():
+            calls.append(1)
+            lamp.view("r").fill(-1 if len(calls) < 8 else 1)
+
+        switch = Switch(write, clock=lamp.clock, when="start", order=3)
         switch.lamp = lamp
         light = Projection(lamp, parts.h, FORWARD, weights=Uniform(0.5), seed=7, name="light")
         return [lamp, switch, light]
 
     x = examined(toy(plant))
-    assert x.seen["light"].ranges["r_pre"] == (-1, -1)
+    assert x.seen["light"].ranges["r_pre"][0] == -1 and x.wiring.populations["lamp"].view("r").min() == 1
     assert "OUTSIDE" not in "".join(CRITERIA["signed"](x).checked)
 
 

@@ -69,19 +69,21 @@ def spikes(x):
             continue
         role = "forward" if each.name in forward or each.name not in path else "back"
         names = x.seen[each.name].ranges
-        spiking = bool(names) and set(names) == {f"{each.source.model.spike}_pre"}
+        called = bool(names) and set(names) == {f"{each.source.model.spike}_pre"}
+        spiking = called and all(x.seen[each.name].spikes[name] for name in names)
         sent.setdefault((role, spiking), []).append(each.name)
-        wrong += [f"{each.name}: {n}" for n in names if spiking and not x.seen[each.name].spikes[n]]
+        wrong += [each.name] * (called and not spiking)
     if not sent:
         return Finding("spikes", None, "no weights")
     evidence = [
         f"{'spikes' if s else 'rates'}, {role}: {', '.join(names)}" for (role, s), names in sorted(sent.items())
     ]
-    holds = all(spiking for _, spiking in sent) and not wrong
+    holds = all(spiking for _, spiking in sent)
     some = any(spiking for _, spiking in sent)
     short = "spikes" if holds else "spikes and rates" if some else "rates"
-    checks = ("what is called a spike was 0 or 1 in every step" if not wrong else f"no spikes: {', '.join(wrong)}",)
-    return Finding("spikes", holds, short, tuple(evidence), checks if some else ())
+    checks = ["what is called a spike was 0 or 1 in every step"] * some
+    checks += [f"called spikes, but not 0 or 1 in every step: {', '.join(wrong)}"] * bool(wrong)
+    return Finding("spikes", holds, short, tuple(evidence), tuple(checks))
 
 
 def feedback(x):

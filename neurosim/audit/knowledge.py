@@ -26,7 +26,9 @@ def locality(x):
             for node, around in written.items():
                 if node in wiring.read_by_rule(projection) and around:
                     by = type(hook).__name__
-                    told = f"reads {node[1]} of {node[0]}, which {by} writes in Python, looking at many neurons"
+                    told = (
+                        f"reads {node[1]} of {node[0]}, which {by} writes in Python, looking at many neurons or drawing"
+                    )
                     note(problems, by, name, told)
         for population in sorted({name for name, _ in wiring.read_by_rule(projection)}):
             if not x.neurons.get(population, True):
