@@ -96,7 +96,13 @@ def bears(experiment, values, data, targets, seed=1, tell=None):
             break
         borne = count
     short = f"{borne} of {steps}" + (" or more" if failed is None else "")
-    return Finding("timing", borne >= ENOUGH * steps, short, tuple(lines), ("trained and tested as told, one network",))
+    return Finding(
+        "timing",
+        borne >= max(1, round(ENOUGH * steps)),
+        short,
+        tuple(lines),
+        ("trained and tested as told, one network",),
+    )
 
 
 def _few(data, lanes, steps):

@@ -171,10 +171,16 @@ def remarks(trial):
             yield f"claim {number}: {found.without} replicas without a number are left out, as the file says"
         if verdict.word == REFUTED:
             yield f"claim {number}: p of the opposite is {_p(verdict.opposite)} (corrected)"
-        if verdict.claim.smallest and verdict.word == REFUTED and verdict.claim.direction * found.estimate > 0:
+        if _too_small(verdict):
             yield f"claim {number}: in the direction that is claimed, but less than the smallest that matters"
         if looks is not None and verdict.decided:
             yield f"claim {number}: decided at look {verdict.decided}, with {looks.at[verdict.decided - 1]} replicas"
+
+
+def _too_small(verdict):
+    """Say whether a claim is refuted although the direction is as claimed."""
+    toward = verdict.claim.direction * verdict.finding.estimate > 0
+    return bool(verdict.claim.smallest) and verdict.word == REFUTED and toward
 
 
 def table_lines(trial):
@@ -267,7 +273,8 @@ def figure(stated, verdict, values, interval):
         unit = _scale(stated)[1].strip()
         right.set_ylabel(("slope" if claim.predicts in TRENDS else "difference") + f" ({unit})" * bool(unit))
     p = f"p of the opposite {_p(verdict.opposite)}" if verdict.word == REFUTED else f"p {_p(verdict.p)}"
-    told = f"{verdict.word} ({p}, n {verdict.finding.n})"
+    why = ": less than the smallest that matters" if _too_small(verdict) else ""
+    told = f"{verdict.word}{why} ({p}, n {verdict.finding.n})"
     drawn.suptitle(f"{textwrap.fill(claim.name, 70)}\n{told}", color=COLOURS.get(verdict.word, "0.3"), fontsize=10)
     return drawn
 
