@@ -10,6 +10,7 @@ from brian2 import Clock, Network, NetworkOperation, ms, prefs, seed, start_scop
 from brian2.codegen.runtime.cython_rt import CythonCodeObject
 
 from neurosim import Population, Presentation
+from neurosim.cli import main
 from neurosim.neurons import NeuronType
 
 brian2.BrianLogger.suppress_name("unused_brian_object")  # objects that refuse their arguments are never simulated
@@ -51,6 +52,22 @@ def quick_runs():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def command(capsys, monkeypatch, tmp_path):
+    """Return a function that runs a command line in an empty folder and gives status, output and errors."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        return (end.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(params=["numpy", "cython"])

@@ -1,5 +1,7 @@
 """Timing is measured by disturbing it; a report says all that was found; the command line holds criteria against it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from audited import VALUES, toy, toy_data
@@ -12,7 +14,6 @@ from neurosim.audit.criteria import CRITERIA
 from neurosim.audit.finding import Finding
 from neurosim.audit.report import Audit
 from neurosim.audit.timing import bears
-from neurosim.cli import main
 from neurosim.data import DataSet
 from neurosim.errors import ParameterError
 from neurosim.job import Job
@@ -107,34 +108,22 @@ def test_text_matrix_and_page_hold_every_verdict():
 SMALL = ["lillicrap_2016.mnist", "--data", "digits", "--set", "hidden=10", "--no-timing"]
 
 
-@pytest.fixture
-def command(capsys, monkeypatch, tmp_path):
-    """Return a function that runs ``neurosim audit`` in an empty folder and gives status, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(["audit", *map(str, arguments)])
-        return (end.value.code, *capsys.readouterr())
-
-    return run
-
-
 def test_strict_exits_with_1_where_a_criterion_fails_and_with_0_where_none_does(command):
-    status, out, _ = command(*SMALL, "--conditions", "backprop,feedback_alignment", "--strict", "locality,transport")
+    status, out, _ = command(
+        "audit", *SMALL, "--conditions", "backprop,feedback_alignment", "--strict", "locality,transport"
+    )
     assert status == 1
     assert out.splitlines()[-1] == "fails     lillicrap_2016.mnist: backprop: transport (read backwards)"
     assert out.count("\nfails ") == 1
-    status, out, _ = command(*SMALL, "--conditions", "feedback_alignment", "--strict", "locality,transport")
+    status, out, _ = command("audit", *SMALL, "--conditions", "feedback_alignment", "--strict", "locality,transport")
     assert status == 0 and "\nfails" not in out and "  timing     –      not measured\n" in out
 
 
-def test_pages_are_written_where_asked_for(command, tmp_path):
+def test_pages_are_written_where_asked_for(command):
     for name in ("found.md", "found.html"):
-        status, out, _ = command(*SMALL, "--conditions", "feedback_alignment", "--out", name)
+        status, out, _ = command("audit", *SMALL, "--conditions", "feedback_alignment", "--out", name)
         assert status == 0 and name in out
-        text = (tmp_path / name).read_text()
+        text = Path(name).read_text()
         assert "lillicrap_2016.mnist: feedback_alignment" in text and all(each in text for each in CRITERIA)
         assert "W_h1, b_h1" in text
 
@@ -154,11 +143,11 @@ def test_pages_are_written_where_asked_for(command, tmp_path):
         ([*SMALL, "--seed", "-1"], ["seed"]),
     ],
 )
-def test_bad_input_is_refused_in_one_line(command, tmp_path, arguments, words):
-    status, out, line = command(*arguments)
+def test_bad_input_is_refused_in_one_line(command, arguments, words):
+    status, out, line = command("audit", *arguments)
     assert (status, out) == (2, "") and line.count("\n") == 1 and "Traceback" not in line
     assert all(word in line for word in words), line
-    assert not list(tmp_path.iterdir())
+    assert not list(Path().iterdir())
 
 
 def test_unknown_criterion_is_named_with_the_nearest():

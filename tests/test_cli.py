@@ -38,22 +38,6 @@ CIFAR10_FILES = list(data.PUBLISHED["cifar10"].files)
 
 
 @pytest.fixture
-def command(capsys, monkeypatch, tmp_path):
-    """Return a function that runs a command line in an empty folder and gives status, output and errors."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return (end.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
 def refused(command):
     """Return a function that checks that a command line is refused in one line that says these words."""
 

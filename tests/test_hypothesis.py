@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim.cli import main
 from neurosim.errors import ParameterError
 from neurosim.hypotheses import statement as hypothesis
 from neurosim.hypotheses import trial, verdicts
@@ -95,22 +94,6 @@ def write(tmp_path):
         return path
 
     return put
-
-
-@pytest.fixture
-def command(capsys, monkeypatch, tmp_path):
-    """Return a function that runs a command line in an empty folder and gives status, output and errors."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return (end.value.code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="module")

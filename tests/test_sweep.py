@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from neurosim.cli import main
 from neurosim.errors import NeurosimError, ParameterError, RunError
 from neurosim.job import Job
 from neurosim.outcomes import outcome
@@ -61,20 +60,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def command(capsys, monkeypatch, tmp_path):
-    """Return a function that runs a command line in the test's folder and gives status, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return (end.value.code, *capsys.readouterr())
-
-    return run
 
 
 def alone(task, folder):
@@ -187,12 +172,12 @@ def test_draws_keep_their_unit(write):
 def test_mistake_in_a_file_is_named_with_its_line_before_anything_runs(write, command, tmp_path, old, new, line, words):
     text = SMALL + "[grid]\neta = [0.01, 0.02]\n[random]\nsamples = 3\nlanes = {low = 1, high = 5}\n"
     assert old in text
-    write(text.replace(old, new, 1))
-    status, out, error = command("sweep", "rates.toml")
+    path = write(text.replace(old, new, 1))
+    status, out, error = command("sweep", path)
     assert (status, out, error.count("\n")) == (2, "", 1), error
     assert f"rates.toml, line {line}:" in error, error
     assert all(word in error for word in words), error
-    assert os.listdir(tmp_path) == ["rates.toml"]
+    assert sorted(os.listdir(tmp_path)) == ["here", "rates.toml"] and not os.listdir(".")
 
 
 def test_example_of_the_page_on_sweeps_and_our_own_files_are_read(write):
@@ -552,9 +537,9 @@ def test_workers_with_another_neurosim_are_refused_and_listed(write, processes, 
 
 def test_unreachable_scheduler_is_refused_in_one_line(write, command, monkeypatch):
     monkeypatch.setattr(cluster, "ANSWER", 1)
-    write(SMALL + "[grid]\neta = [0.01, 0.02]\n")
+    path = write(SMALL + "[grid]\neta = [0.01, 0.02]\n")
     for address, word in (("tcp://127.0.0.1:9", "no scheduler answers"), ("nonsense", "nonsense")):
-        status, _, error = command("sweep", "rates.toml", "--scheduler", address)
+        status, _, error = command("sweep", path, "--scheduler", address)
         assert (status, error.count("\n")) == (2, 1) and f"--scheduler {address}: " in error and word in error, error
 
 
@@ -579,8 +564,8 @@ def test_interrupted_sweep_stops_its_workers_and_goes_on_later(write, tmp_path):
 
 
 def test_options_that_exclude_each_other_are_refused(write, command):
-    write(SMALL)
-    status, _, error = command("sweep", "rates.toml", "--workers", "1", "--scheduler", "tcp://127.0.0.1:9")
+    path = write(SMALL)
+    status, _, error = command("sweep", path, "--workers", "1", "--scheduler", "tcp://127.0.0.1:9")
     assert status == 2 and "leave one out" in error
 
 
