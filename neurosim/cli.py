@@ -486,7 +486,7 @@ def hypothesis(file, full, seed, only_plan, strict, out):
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 @click.option("--conditions", default=None, metavar="NAME,NAME", help="Conditions to audit; all if left out.")
 @click.option("--seed", default=1, type=click.IntRange(0, 2**32 - 1), help="Decides all that is random.  [default: 1]")
-@click.option("--strict", default=None, metavar="NAME,NAME", help="Exit with 1 where one of these criteria fails.")
+@click.option("--strict", default=None, metavar="NAME,NAME", help="Exit with 1 where one of these fails or is open.")
 @click.option("--timing/--no-timing", default=True, help="Whether to train networks with disturbed time steps.")
 @click.option(
     "--out", default=None, type=click.Path(path_type=Path), metavar="FILE", help="A .md or .html file to write."
@@ -503,6 +503,10 @@ def audit(model, everything, data, settings, conditions, seed, strict, timing, o
     if everything and named:
         raise ParameterError(f"--all takes every model as it is; leave {', '.join(named)} out")
     criteria = audits.check_criteria(_names(strict))
+    if strict is not None and not criteria:
+        raise ParameterError("--strict: a criterion is needed, as locality,transport")
+    if not timing and "timing" in criteria:
+        raise ParameterError("--strict timing needs the measurement that --no-timing leaves out")
     asked = {"data": data, "settings": _settings(settings), "conditions": _names(conditions) or None, "seed": seed}
     jobs = [Job(full, **asked) for full in (_every() if everything else [full for full, *_ in find(model)])]
     for job in jobs:

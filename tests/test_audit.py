@@ -100,6 +100,69 @@ def test_planted_weight_transport_is_found(make, short, line):
     assert "deliveries along these weights replayed" in finding.checked[0]
 
 
+def backprop(parts):
+    """Return the error as the transposed weights would send it to h."""
+    error = parts.error.view("target") - parts.error.view("guess")
+    return error @ np.swapaxes(parts.W_y.copy_of_weights(), 1, 2)
+
+
+def put_around(part, population, variable):
+    """Return a plant: a Python function around a part of the network, which sets a variable by backprop."""
+
+    def plant(parts):
+        found = part(parts)
+        run = found.run
+
+        def wrapped():
+            run()
+            getattr(parts, population).view(variable)[...] = backprop(parts)
+
+        found.run = wrapped
+        return []
+
+    return plant
+
+
+def set_by_hand(parts):
+    """Set what teaches h by backprop, in Python."""
+
+    def write():
+        parts.h.view("m")[...] = backprop(parts)
+
+    return [NetworkOperation(write, clock=parts.x.clock, when="synapses", order=-1)]
+
+
+def teach_by_hand(parts):
+    """Change weights that have no rule by backprop, in Python."""
+
+    def write():
+        parts.W_h.w[...] += 0.05 * np.einsum("rli,rlj->rij", parts.x.view("r"), backprop(parts))
+
+    return [NetworkOperation(write, clock=parts.x.clock, when="end", order=5)]
+
+
+@pytest.mark.parametrize(
+    ("make", "local"),
+    [
+        (lambda: toy(put_around(lambda parts: parts.modulate._delivery, "h", "m")), "others' signals"),
+        (lambda: toy(put_around(lambda parts: parts.feedback.contained_objects[0], "feedback", "d")), None),
+        (lambda: toy(set_by_hand), "NetworkOperation"),
+        (lambda: toy(teach_by_hand, hidden={"rule": None, "namespace": None}), "written by hand"),
+    ],
+)
+def test_backprop_in_python_is_neither_local_nor_without_transport(make, local):
+    if local is not None:
+        finding = found("locality", make())
+        assert finding.holds is False and local in finding.short, finding
+    finding = found("transport", make())
+    assert finding.holds is False and "Python on the way" in finding.short, finding
+
+
+def test_what_does_not_learn_is_not_called_local():
+    finding = found("locality", toy(hidden={"namespace": {"eta": 0}}, output={"namespace": {"eta": 0}}))
+    assert (finding.holds, finding.short, finding.is_open) == (None, "no change seen", True)
+
+
 def test_fixed_random_feedback_is_no_transport_and_the_way_of_the_signal_is_told():
     finding = found("transport", toy())
     assert (finding.holds, finding.short) == (True, "yes")

@@ -220,9 +220,9 @@ def _tells(short):
         "one scale for all": "so that the largest has one size",
         "written by hand": "while its rule is not at work",
         "hidden memory": "the same moment twice gives two changes",
-        "neurons look around": "reads h, whose neurons are updated by what others do",
-        "others' signals": "reads what modulate delivers from more than one neuron",
-        "NetworkOperation": "reads m of h, which NetworkOperation writes in Python",
+        "neurons look around": "depends on h, whose neurons are updated by what others do",
+        "others' signals": "depends on what modulate delivers, which is not only its partner's",
+        "NetworkOperation": "depends on m of h, which NetworkOperation writes in Python",
     }[short]
 
 

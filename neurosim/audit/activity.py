@@ -3,7 +3,7 @@
 import sympy
 from brian2.parsing.sympytools import str_to_sympy
 
-from neurosim.audit.finding import Finding, defined, is_read
+from neurosim.audit.finding import NO_WAY, Finding, defined, is_read
 from neurosim.audit.wiring import TARGETS
 
 MANY = 2  # signals that a soma and one dendrite keep apart
@@ -89,8 +89,9 @@ def spikes(x):
 def feedback(x):
     """What teaches also changes the activity that is sent forward, as feedback does in cortex."""
     if x.answered is None:
-        lacks = "targets" if not x.wiring.targets else "way from inputs to readout in the texts"
-        return Finding("feedback", None, f"no {lacks}")
+        if not x.wiring.targets:
+            return Finding("feedback", None, "no targets")
+        return Finding("feedback", None, NO_WAY, ("no way from the inputs to what the readout reads is in the texts",))
     taught = x.wiring.after([TARGETS])
     reached = [e for e in x.wiring.forward if e.source in taught]
     evidence = [f"targets reach {e.source[1]} of {e.source[0]}, sent by {e.by.name}: {e.line}" for e in reached[:3]]

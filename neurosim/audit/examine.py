@@ -283,7 +283,8 @@ def _rewritten(wiring, before):
 
 def _turned(wiring, before):
     changes, weights = 0, 0
-    for projection in wiring.plastic:
+    rewritten = _rewritten(wiring, before)
+    for projection in (each for each in wiring.weighted if each.rule is not None or each.name in rewritten):
         first, last = before[projection.name], _own(projection)
         if first is not None:
             changes += np.count_nonzero(first * last < 0)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from neurosim.plasticity.custom import Kernel
 
+UNSEEN, UNMEASURED, TOO_LITTLE, NO_WAY = "no change seen", "not measured", "not decided", "no way in the texts"
+UNDECIDED = (UNSEEN, UNMEASURED, TOO_LITTLE, NO_WAY)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,6 +31,11 @@ class Finding:
     short: str
     evidence: tuple = ()
     checked: tuple = ()
+
+    @property
+    def is_open(self):
+        """Whether the question arises, and could not be decided."""
+        return self.holds is None and self.short in UNDECIDED
 
 
 def note(problems, short, name, told):

@@ -1,6 +1,7 @@
 """What a synapse would have to know beyond its own two neurons: other neurons, other weights, a partner's wire."""
 
-from neurosim.audit.finding import Finding, in_words, lines_of, note, rules
+from neurosim.audit.finding import UNSEEN, Finding, in_words, lines_of, note, rules
+from neurosim.audit.wiring import TARGETS
 from neurosim.connectivity import BACKWARDS, LIST, PAIRS, SPREAD
 from neurosim.plasticity.custom import Kernel
 from neurosim.plasticity.parse import WEIGHT
@@ -9,9 +10,11 @@ from neurosim.plasticity.parse import WEIGHT
 def locality(x):
     """Each rule reads its own two neurons, its own synapse and declared global signals, and nothing else."""
     wiring = x.wiring
-    if not wiring.plastic:
-        return Finding("locality", None, "no rule")
     problems, remarks, quiet = {}, [], []
+    for name in sorted(x.rewritten):
+        note(problems, "written by hand", name, "has no rule, and its weights are written by something else")
+    if not wiring.plastic and not problems:
+        return Finding("locality", None, "no rule")
     for projection in wiring.plastic:
         watch, name = x.seen[projection.name], projection.name
         if projection.largest_change is not None or projection.scales:
@@ -22,22 +25,8 @@ def locality(x):
             note(problems, "hidden memory", name, "the same moment twice gives two changes: it draws, or remembers")
         if watch.outside:
             note(problems, "written by hand", name, "its weights are written while its rule is not at work")
-        for hook, written in x.written.items():
-            for node, around in written.items():
-                if node in wiring.read_by_rule(projection) and around:
-                    by = type(hook).__name__
-                    told = (
-                        f"reads {node[1]} of {node[0]}, which {by} writes in Python, looking at many neurons or drawing"
-                    )
-                    note(problems, by, name, told)
-        for population in sorted({name for name, _ in wiring.read_by_rule(projection)}):
-            if not x.neurons.get(population, True):
-                told = f"reads {population}, whose neurons are updated by what others do"
-                note(problems, "neurons look around", name, told)
-        for wire in wiring.one_to_one:
-            nodes = {(wire.target.name, s.target.removesuffix("_post")) for s in wire.transmit_statements}
-            if x.seen[wire.name].single is False and nodes & wiring.read_by_rule(projection):
-                note(problems, "others' signals", name, f"reads what {wire.name} delivers from more than one neuron")
+        for short, told, _ in _python_before(x, projection):
+            note(problems, short, name, told)
         if isinstance(projection.rule, Kernel):
             remarks.append(f"{name}: a compiled function in the place of a text; it declares what it reads")
         if not watch.looks:
@@ -52,8 +41,31 @@ def locality(x):
         checks.append(f"no change came up to be replayed: {', '.join(quiet)}")
     own = sum(x.neurons.values())
     checks.append(f"updates replayed beside other neurons: in {own} of {len(x.neurons)} populations they do not notice")
-    evidence = [*lines_of(problems), *remarks, *rules(wiring.plastic)]
-    return Finding("locality", not problems, ", ".join(problems) or "yes", tuple(evidence), tuple(checks))
+    evidence = tuple([*lines_of(problems), *remarks, *rules(wiring.plastic)])
+    if not problems and not looks:
+        return Finding("locality", None, UNSEEN, evidence, tuple(checks))
+    return Finding("locality", not problems, ", ".join(problems) or "yes", evidence, tuple(checks))
+
+
+def _python_before(x, projection):
+    """Return what is done in Python, not local, on the way to a rule: [(short, told, whether targets may come in)]."""
+    wiring = x.wiring
+    before, taught = wiring.before(wiring.read_by_rule(projection)), wiring.after([TARGETS])
+    found = []
+    for hook, written in x.written.items():
+        by = type(hook).__name__
+        for node, around in written.items():
+            if node in before and around:
+                told = f"depends on {node[1]} of {node[0]}, which {by} writes in Python, looking around or drawing"
+                found.append((by, told, node in taught))
+    for name in sorted({owner for owner, _ in before if not x.neurons.get(owner, True)}):
+        found.append(("neurons look around", f"depends on {name}, whose neurons are updated by what others do", True))
+    for wire in wiring.one_to_one:
+        nodes = {(wire.target.name, each.target.removesuffix("_post")) for each in wire.transmit_statements}
+        if x.seen[wire.name].single is False and nodes & before:
+            told = f"depends on what {wire.name} delivers, which is not only its partner's"
+            found.append(("others' signals", told, True))
+    return found
 
 
 def transport(x):
@@ -73,6 +85,12 @@ def transport(x):
         by_hook = any((each.name, WEIGHT) in written for written in x.written.values())
         if watch.outside or by_hook or each.name in x.rewritten:
             note(problems, "copied", each.name, "its weights are written by something that is no rule")
+    for projection in wiring.plastic:
+        for _, told, taught in _python_before(x, projection):
+            if taught:
+                note(problems, "Python on the way", projection.name, f"{told}: whose weights it uses no text says")
+    for name in sorted(x.rewritten - {each.name for each in carriers}):
+        note(problems, "Python on the way", name, "has no rule, and its weights are written by something else")
     looks = sum(x.seen[each.name].deliveries for each in carriers)
     own = sum(x.seen[each.name].own for each in carriers)
     checks = [

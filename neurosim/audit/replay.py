@@ -210,16 +210,21 @@ class Laboratory:
         watch.own += all(map(same, first, second))
 
     def _replay_one_to_one(self, projection, run, watch):
-        """Change what half of the neurons send: the partners of the others must not notice."""
+        """Change what others send, and all weights: the partners of the neurons that are left must not notice."""
         moment = Moment(self.wiring)
         run()
         first = self._arrived(projection)
         moment.restore()
         chosen = _some(projection.source.n, self.generator)
-        for variable in projection.source.state_variables:
-            view = projection.source.view(variable)
-            if not chosen.all():
-                view[..., ~chosen] = disturbed(view[..., ~chosen], self.generator)
+        summed = {(projection.target.name, each.variable) for each in projection.transmissions}
+        for name, population in self.wiring.populations.items():
+            foreign = ~chosen if population is projection.source else np.ones(population.n, bool)
+            for variable in population.state_variables if foreign.any() else ():
+                if (name, variable) in summed:  # others have added to it
+                    continue
+                view = population.view(variable)
+                view[..., foreign] = disturbed(view[..., foreign], self.generator)
+        self._scramble_weights(None)
         forget(self.wiring)
         run()
         second = self._arrived(projection)

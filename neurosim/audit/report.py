@@ -6,7 +6,7 @@ import numpy as np
 
 from neurosim.audit.criteria import CRITERIA
 from neurosim.audit.examine import examine
-from neurosim.audit.finding import Finding
+from neurosim.audit.finding import UNMEASURED, Finding
 from neurosim.audit.timing import bears
 from neurosim.data import DataSet
 from neurosim.errors import DataError, NeurosimError, ParameterError, unknown
@@ -46,8 +46,8 @@ class Audit:
         return f"{self.model}: {', '.join(self.conditions)}"
 
     def failing(self, criteria):
-        """Return those of some criteria that fail."""
-        return [name for name in criteria if self.findings[name].holds is False]
+        """Return those of some criteria that fail, or that could not be decided."""
+        return [name for name in criteria if self.findings[name].holds is False or self.findings[name].is_open]
 
 
 def check_criteria(names):
@@ -97,7 +97,7 @@ def audit(job, *, timing=True, tell=None, stand_in=False):
             x = examine(prepared.experiment, single | {"lanes": lanes}, few, prepared.seed)
         except ParameterError:  # what an experiment shows may need its lanes
             x = examine(prepared.experiment, single, few, prepared.seed)
-        x.timing = Finding("timing", None, "not measured")
+        x.timing = Finding("timing", None, UNMEASURED)
         if timing:
             x.timing = _timing(prepared, single, examples, x.wiring.targets, tell)
         findings = {name: criterion(x) for name, criterion in CRITERIA.items()}
@@ -184,7 +184,7 @@ def page(audits, title="What the synapses of these models need to know"):
 
 
 def strict(audits, criteria):
-    """Return lines that say which criteria fail where."""
+    """Return lines that say which criteria fail, or could not be decided, and where."""
     lines = []
     for each in audits:
         failing = each.failing(criteria)

@@ -6,7 +6,7 @@ import brian2
 import numpy as np
 
 from neurosim import training
-from neurosim.audit.finding import Finding
+from neurosim.audit.finding import TOO_LITTLE, Finding
 from neurosim.data import DataSet
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 0.75)  # of a presentation's steps that are disturbed
@@ -84,7 +84,7 @@ def bears(experiment, values, data, targets, seed=1, tell=None):
     lines = [f"untrained {unit} {untrained:.3g}; after {presentations} presentations {undisturbed:.3g}"]
     if not gain > 0.1 * untrained:
         lines.append("too little is learned in this time to say when learning fails")
-        return Finding("timing", None, "not decided", tuple(lines))
+        return Finding("timing", None, TOO_LITTLE, tuple(lines))
     borne, failed = 0, None
     for count in sorted({max(1, round(steps * fraction)) for fraction in FRACTIONS if round(steps * fraction) < steps}):
         if tell is not None:

@@ -12,7 +12,9 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import signal
+import socket
 import time
 import uuid
 from collections import deque
@@ -29,6 +31,8 @@ POLL = 0.5  # seconds between looks at what has become of the workers
 LOOK = 1  # seconds between a worker's looks at the session's file
 SESSION = ".session"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+OTHERS = ("ucx", "ws", "wss")  # ways to a scheduler that are left to Dask
+ADDRESS = re.compile(r"((?P<scheme>tcp|tls|ucx|ws|wss)://)?(?P<host>\[[^\]]+\]|[^:/\s]+):(?P<port>\d+)")
 COMPARED = ("neurosim", "brian2", "numpy", "scipy", "numba")
 
 
@@ -42,7 +46,7 @@ def connected(number=None, address=None):
     Raises
     ------
     ParameterError
-        If no scheduler answers at the address.
+        If this is no address, or no scheduler answers there.
     """
     import dask
     from distributed import Client
@@ -57,6 +61,8 @@ def connected(number=None, address=None):
     with dask.config.set(settings), _silent(), contextlib.ExitStack() as stack:
         if address is None:
             address = stack.enter_context(_processes(number))
+        else:
+            _check_answers(address)  # dask would say so too, in many lines
         try:
             client = Client(address, timeout=ANSWER, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -70,6 +76,20 @@ def connected(number=None, address=None):
         finally:
             with contextlib.suppress(OSError, RuntimeError):
                 client.close(timeout=1)
+
+
+def _check_answers(address):
+    """Raise a ParameterError if this is no address of a scheduler, or nothing listens there."""
+    parts = ADDRESS.fullmatch(address)
+    if parts is None:
+        raise ParameterError(f"--scheduler {address}: an address is needed, as tcp://10.0.0.5:8786")
+    if parts["scheme"] in OTHERS:
+        return
+    try:
+        socket.create_connection((parts["host"].strip("[]"), int(parts["port"])), timeout=ANSWER).close()
+    except (OSError, OverflowError):
+        told = "no scheduler answers there; one is started by: dask scheduler"
+        raise ParameterError(f"--scheduler {address}: {told}") from None
 
 
 def lost(address):
