@@ -187,10 +187,9 @@ def _power(base, exponent, within):
     exponent = float(exponent)
     if exponent < 0:
         inverse = _power(base, sympy.Float(-exponent), within)
-        if inverse[0] < 0 < inverse[1]:
+        if inverse[0] < 0 <= inverse[1]:  # 1 / 0 is inf, whatever the sign of what came near it
             return ANY
-        ends = sorted(math.inf if x == 0 else 1 / x for x in inverse)
-        return (-math.inf, ends[0]) if inverse[1] == 0 else tuple(ends)
+        return tuple(sorted(math.inf if x == 0 else 1 / x for x in inverse))
     ends = [_raised(x, exponent) for x in base]
     if exponent % 2 == 0:
         return (0.0 if low <= 0 <= high else min(ends)), max(ends)
