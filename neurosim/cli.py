@@ -516,6 +516,8 @@ def audit(model, everything, data, settings, conditions, seed, strict, timing, o
     tell = lambda line: print(f"\r\033[K{line}", end="", file=sys.stderr) if sys.stderr.isatty() else None  # noqa: E731
     found = []
     for job in jobs:
+        if not sys.stderr.isatty():
+            print(f"audits    {job.model}", file=sys.stderr)
         found += audits.merged(audits.audit(job, timing=timing, tell=tell, stand_in=everything))
     tell("")
     if out is not None:

@@ -74,6 +74,8 @@ def transport(x):
     carriers = {edge.by for p in wiring.plastic for edge in wiring.learning_path(p)}
     if not wiring.targets:
         return Finding("transport", None, "no targets")
+    if not wiring.plastic and not x.rewritten:
+        return Finding("transport", None, "no rule")
     carriers = sorted((each for each in carriers if each in wiring.weighted), key=lambda each: each.name)
     problems = {}
     for each in carriers:
@@ -86,6 +88,8 @@ def transport(x):
         if watch.outside or by_hook or each.name in x.rewritten:
             note(problems, "copied", each.name, "its weights are written by something that is no rule")
     for projection in wiring.plastic:
+        if x.seen[projection.name].foreign:
+            note(problems, "others' weights", projection.name, "its change is another one with other weights elsewhere")
         for _, told, taught in _python_before(x, projection):
             if taught:
                 note(problems, "Python on the way", projection.name, f"{told}: whose weights it uses no text says")
@@ -110,6 +114,8 @@ def transport(x):
 
 def sharing(x):
     """Every synapse that learns has a weight of its own."""
+    if not x.wiring.plastic:
+        return Finding("sharing", None, "no rule")
     problems, remarks = {}, []
     for each in x.wiring.weighted:
         layout = each.layout

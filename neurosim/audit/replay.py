@@ -36,6 +36,8 @@ class Watch:
         Moments at which its rule was replayed, and those at which the change did not notice what had been changed.
     noticed : set of str
         What the rule noticed: "other neurons", "other variables".
+    foreign : bool
+        Whether the change noticed that other projections' weights had been changed, and nothing else.
     exact : bool
         Whether a replay without any change gave the same: where it does not, the rule draws or remembers something.
     deliveries, own : int
@@ -67,6 +69,7 @@ class Watch:
     outside: bool = False
     ranges: dict = field(default_factory=dict)
     spikes: dict = field(default_factory=dict)
+    foreign: bool = False
     remembers: dict = field(default_factory=dict)
     arrived: dict = field(default_factory=dict)
     single: bool | None = None
@@ -288,6 +291,11 @@ class Laboratory:
             run()
             noted = not _alike(_variables(projection), after)
             watch.remembers[name, variable] = watch.remembers.get((name, variable), False) or noted
+        before.restore()
+        self._scramble_weights(projection)
+        forget(self.wiring)
+        run()
+        watch.foreign |= not _alike(_variables(projection), after)
         watch.local += not noticed
         watch.noticed |= noticed
         before.restore()

@@ -15,6 +15,7 @@ from neurosim.pages import Report, Section, Table
 FEW_LANES = 10  # inputs side by side while a network is examined
 FEW_EXAMPLES = 1000  # training examples that it is shown some of
 HOLDS, FAILS, OPEN = "holds", "fails", "–"
+HEADS = {True: "holds", False: "fails; it would hold if this were true", None: "is open; it holds if this is true"}
 LEAD = (
     "A criterion holds where nothing in the equations and the wiring stands against it, and the experiment found "
     "nothing either. A dash: the question does not arise, or could not be decided."
@@ -158,7 +159,7 @@ def text(each):
         lines.append(f"  {name:{width}}  {mark(finding):5}  {finding.short}")
     for name, finding in each.findings.items():
         if finding.evidence or finding.checked:
-            lines += ["", f"  {name}: {CRITERIA[name].__doc__}"]
+            lines += ["", f"  {name} {HEADS[finding.holds]}: {CRITERIA[name].__doc__}"]
             lines += [f"      {line}" for line in finding.evidence]
             lines += [f"      checked: {line}" for line in finding.checked]
     return "\n".join(lines) + "\n"

@@ -374,6 +374,8 @@ def judge(claims, values, alpha=0.05, correction="holm", drop=False, looks=None)
             if word != UNDECIDED and words[i] == UNDECIDED:
                 words[i], decided[i] = word, k + 1
     at = level(alpha, len(claims), correction)
+    if looks is not None:
+        at = float(looks.levels(at)[len(counts) - 1])
     return tuple(
         Verdict(claim, words[i], series[i][-1], float(p[i]), float(opposite[i]), tuple(series[i]), decided[i], at)
         for i, claim in enumerate(claims)

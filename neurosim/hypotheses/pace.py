@@ -62,26 +62,35 @@ def pace(experiment, values, data, seed, target="numpy", seconds=SECONDS):
         gc.collect()
         gc.freeze()  # as training does: otherwise every run of the network begins by collecting garbage
         try:
-            each = _timed(lambda count: learn(circuit, data, count, seed, 1), epoch, seconds)
+            training = _timed(lambda count: learn(circuit, data, count, seed, 1), epoch, seconds)
             if circuit.tester:
                 examiner.take_weights(circuit)
-            one = _timed(lambda count: evaluate(examiner, *_tests(data, examiner, count)), test, seconds / 2)
+            testing = _timed(lambda count: evaluate(examiner, *_tests(data, examiner, count)), test, seconds / 2)
         finally:
             gc.unfreeze()
-        return Pace(build, epoch * each, test * one, outcomes_offered(experiment, circuit))
+        return Pace(build, training, testing, outcomes_offered(experiment, circuit))
 
 
 def _timed(show, most, seconds):
-    """Return the seconds of one presentation: more are shown until that takes long enough; the very first compiles."""
+    """Return the seconds of so many presentations in one run.
+
+    More and more are shown until that takes long enough; the very first compiles, and is not counted. What a run of
+    the network costs by itself is what one presentation takes, less what each further one does.
+    """
     show(1)
-    count = 1
-    while True:
-        began = time.monotonic()
-        show(count)
-        spent = time.monotonic() - began
-        if spent >= seconds / 2 or count >= most:
-            return spent / count
-        count = min(most, max(2 * count, math.ceil(count * seconds / 2 / max(spent, 1e-3))), 16 * count)
+    first = _seconds(show, 1)
+    count, spent = 1, first
+    while count < most and spent - first < seconds / 2:
+        more = math.ceil(count * seconds / 2 / max(spent - first, 1e-3))
+        count = min(most, max(2 * count, more), 16 * count)
+        spent = _seconds(show, count)
+    return spent if count == most else first + (most - 1) * max(spent - first, 0) / max(count - 1, 1)
+
+
+def _seconds(show, count):
+    began = time.monotonic()
+    show(count)
+    return time.monotonic() - began
 
 
 def _tests(data, circuit, count):

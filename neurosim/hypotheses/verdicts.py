@@ -93,7 +93,8 @@ def plan_lines(hypothesis, plan):
         yield "looks", f"{hypothesis.looks.spending.replace('_', ' ')}: {levels}"
     for name, seconds in plan.seconds.items():
         job = hypothesis.levels[name]
-        text = f"{name}: {job.model}, {hypothesis.conditions[name]}, {plan.epochs[name]} epochs"
+        epochs = "1 epoch" if plan.epochs[name] == 1 else f"{plan.epochs[name]} epochs"
+        text = f"{name}: {job.model}, {hypothesis.conditions[name]}, {epochs}"
         known = [each for each in seconds if each is not None]
         cost = f"about {duration(sum(known))}" if len(known) == len(seconds) else "diverged when it was tried"
         yield "level", f"{text}; {cost}"

@@ -67,6 +67,7 @@ def _cores():
 def _carry_out(folder, left, statuses, reasons, count, scheduler, checkpoint_every, say):
     from tqdm.auto import tqdm
 
+    say("workers   starting" if scheduler is None else f"workers   those of {scheduler} are asked")
     with cluster.Session(folder.path) as session, cluster.connected(count, scheduler) as client:
         name = scheduler or "this machine"
         _wait_for_workers(client, name, say)
@@ -116,15 +117,28 @@ def _say_plan(sweep, statuses, say):
         say(f"note      {sweep.repeated} settings are the same as others and run once")
 
 
+def _best(sweep, rows, several):
+    """Return the best setting in words: of several seeds the mean over those that all settings have finished with."""
+    alike = {}
+    settings = {task.key: " ".join(f"{n}={v}" for n, v in task.chosen.items() if n != "seed") for task in sweep.tasks}
+    for row in rows:
+        alike.setdefault((row["condition"], settings[row["task"]]), []).append(row)
+    most = max(map(len, alike.values()))
+    means = {key: sum(row["mean"] for row in own) / most for key, own in alike.items() if len(own) == most}
+    condition, setting = (min if sweep.best == "lowest" else max)(means, key=means.get)
+    row = alike[condition, setting][0]
+    spread = f" ({row['low']:.4g} to {row['high']:.4g})" if most == 1 and row["low"] is not None else ""
+    seeds = f", mean of {most} seeds" * (most > 1)
+    name = f"{condition} " * (several and "conditions" not in setting)
+    return f"{means[condition, setting]:.4g}{spread}{seeds}: {name}{setting}".rstrip(": ")
+
+
 def _say_results(sweep, folder, rows, reasons, say):
     several = len({row["condition"] for row in rows}) > 1
     words = {task.key: task.words for task in sweep.tasks}
     found = [row for row in rows if row["mean"] is not None]
     if found:
-        best = (min if sweep.best == "lowest" else max)(found, key=lambda row: row["mean"])
-        name = f"{best['condition']} " * (several and "conditions" not in words[best["task"]])
-        interval = f" ({best['low']:.4g} to {best['high']:.4g})" if best["low"] is not None else ""
-        say(f"best      {sweep.metric} {best['mean']:.4g}{interval}: {name}{words[best['task']]}".rstrip(": "))
+        say(f"best      {sweep.metric} {_best(sweep, found, several)}")
     diverged = list(dict.fromkeys(row["task"] for row in rows if row["status"] == "diverged"))
     if diverged:
         shown = "; ".join(words[key] for key in diverged[:3]) + "; ..." * (len(diverged) > 3)

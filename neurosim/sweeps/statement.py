@@ -190,11 +190,15 @@ def _grid(spec, known, experiment):
 
 def _conditions(spec, experiment):
     """Return the conditions of every task, or None for all of the experiment."""
-    names = spec.value("conditions", kind=list)
+    one = isinstance(spec.get("conditions"), str)
+    names = [spec.value("conditions", kind=str)] if one else spec.value("conditions", kind=list)
     for k, name in enumerate(names or ()):
         if name not in experiment.conditions:
             raise unknown(
-                "condition", name, experiment.conditions, error=lambda text, k=k: spec.error(text, "conditions", k)
+                "condition",
+                name,
+                experiment.conditions,
+                error=lambda text, k=k: spec.error(text, "conditions", *([] if one else [k])),
             )
     return names
 
@@ -207,7 +211,10 @@ def _seeds(spec):
     seeds = spec.value("seeds", kind=list)
     if not seeds:
         raise spec.error("seeds are needed, got none", "seeds")
-    return [spec.value("seeds", k, kind=int, within=(0, 2**32 - 1)) for k in range(len(seeds))]
+    found = [spec.value("seeds", k, kind=int, within=(0, 2**32 - 1)) for k in range(len(seeds))]
+    if len(set(found)) < len(found):
+        raise spec.error(f"seeds: each once, got {', '.join(map(str, found))}", "seeds")
+    return found
 
 
 def _metric(spec, experiment, task, examples):
