@@ -103,7 +103,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     print_machine()
-    tasks, epochs, nothing = (2, 1, 5) if chosen.quick else (4, 4, 20)
+    tasks, epochs, nothing = (2, 1, 5) if chosen.quick else (4, 30, 20)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("one", "several", "alone"):
