@@ -457,6 +457,8 @@ def hypothesis(file, full, seed, only_plan, strict, out):
         return _bar(conditions, examples, name) if sys.stderr.isatty() else contextlib.nullcontext()
 
     record = trial.opened(asked, folder)
+    if record is None and not only_plan:
+        trial.check_place(folder)
     planned = trial.plan(asked) if record is None else trial.Plan.from_json(record["plan"])
     for label, text in verdicts.plan_lines(asked, planned):
         print(f"{label:9} {text}")

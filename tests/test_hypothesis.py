@@ -470,6 +470,11 @@ def test_strict_fails_where_a_claim_is_not_supported(command, write):
     assert status == (0 if re.search(r"^1 +supported", out, re.M) else 1)
 
 
+def test_folder_that_cannot_be_made_is_refused_before_the_plan(command, write):
+    status, out, error = command("hypothesis", write(), "--out", "/dev/null/claim")
+    assert (status, out, error.count("\n")) == (2, "", 1) and "/dev/null/claim: cannot be made" in error
+
+
 def test_folder_with_something_else_is_refused(command, write):
     Path("full").mkdir()
     Path("full/notes.txt").write_text("mine")

@@ -10,6 +10,7 @@ figures/          one PNG a claim
 
 import contextlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +175,13 @@ def opened(hypothesis, folder):
         if then[name] != asked:
             raise ParameterError(f"{folder} holds the hypothesis with {name} {then[name]}, got {asked}; see --out")
     return record
+
+
+def check_place(folder):
+    """Raise a ParameterError where a folder cannot be made, before a plan is made for it."""
+    parent = next(each for each in Path(folder).absolute().parents if each.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ParameterError(f"--out {folder}: cannot be made: {parent} is no folder that can be written into")
 
 
 def record(hypothesis, planned, folder):
