@@ -8,7 +8,7 @@ import numpy as np
 
 from neurosim import training
 from neurosim.audit.moment import same
-from neurosim.audit.replay import Laboratory
+from neurosim.audit.replay import Laboratory, signals
 from neurosim.audit.signs import Borders
 from neurosim.audit.wiring import Wiring
 from neurosim.checkpoint import network_state, set_network_state
@@ -144,10 +144,11 @@ def _examine(circuit, values, data, seed):
     for hook, written in laboratory.written.items():
         wiring.add_hook(hook, written)
     shown = len(stages) * (PRESENTATIONS + more)
-    turned = _turned(wiring, before)
+    rewritten = _rewritten(wiring, before)
+    turned = _turned(wiring, before, rewritten)
     return Examination(
         wiring, Borders(wiring), laboratory.seen, laboratory.written, answered, mixed, _mixed(wiring), turned,
-        alike, _alike(wiring), shown, _rewritten(wiring, before),
+        alike, _alike(wiring), shown, rewritten,
         {each.name for each in wiring.plastic if _keeps_signs(each)}, scheduled,
         neurons=laboratory.neurons,
     )  # fmt: skip
@@ -196,7 +197,6 @@ def _answers(circuit, wiring, inputs, targets, order, seed):
 
 def _recorded(circuit, wiring):
     """Run; return what was sent along the forward path, delivery by delivery."""
-    laboratory = Laboratory(wiring, 0)
     nodes = {}
     for edge in wiring.forward:
         nodes.setdefault(edge.by.name, set()).add(edge.source[1])
@@ -211,7 +211,8 @@ def _recorded(circuit, wiring):
 
     for name, variables in nodes.items():
         part = wiring.projections[name]._delivery
-        factors = [f for each, f in laboratory._signals[name].items() if each.removesuffix("_pre") in variables]
+        sends = signals(wiring.projections[name])
+        factors = [factor for each, factor in sends.items() if each.removesuffix("_pre") in variables]
         runs.append((part, part.run))
         part.run = recording(part.run, factors)
     try:
@@ -282,9 +283,8 @@ def _rewritten(wiring, before):
     return {each.name for each in fixed if not same(before[each.name], _own(each))}
 
 
-def _turned(wiring, before):
+def _turned(wiring, before, rewritten):
     changes, weights = 0, 0
-    rewritten = _rewritten(wiring, before)
     for projection in (each for each in wiring.weighted if each.rule is not None or each.name in rewritten):
         first, last = before[projection.name], _own(projection)
         if first is not None:

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurosim.audit.moment import Moment, disturbed, forget, same
-from neurosim.audit.wiring import MEMORY, reads
+from neurosim.audit.wiring import MEMORY, read_in_rule
 from neurosim.connectivity import LIST, MATRIX
-from neurosim.plasticity.custom import Kernel
 from neurosim.plasticity.factor import Factor
-from neurosim.plasticity.parse import POST, PRE, STEP
 from neurosim.settling import Persistence, Redelivery
 from neurosim.target import continued_draws, global_draws, set_global_draws
 
@@ -101,7 +99,7 @@ class Laboratory:
         self.neurons, self.written, self._draws = {}, {}, None
         self._calls = dict.fromkeys(wiring.hooks, 0)
         self._kept = {}
-        self._signals = {name: _signals(projection) for name, projection in wiring.projections.items()}
+        self._signals = {name: signals(projection) for name, projection in wiring.projections.items()}
         kept = {edge.target for edge in wiring.edges if edge.kind == MEMORY}
         self._remembered = {each.name: sorted(set(readable(each, wiring)) & kept) for each in wiring.plastic}
 
@@ -155,10 +153,7 @@ class Laboratory:
         run()
         first = [population.view(each)[..., chosen].copy() for each in population.state_variables]
         moment.restore()
-        for other in self.wiring.populations.values():
-            foreign = ~chosen if other is population else np.ones(other.n, bool)
-            for each in other.state_variables if foreign.any() else ():
-                other.view(each)[..., foreign] = disturbed(other.view(each)[..., foreign], self.generator)
+        self._scramble_neurons(lambda other, variable: chosen if other is population else False)
         self._scramble_weights(None)
         self._draw_again(*drawn)
         with np.errstate(all="ignore"):
@@ -219,14 +214,14 @@ class Laboratory:
         first = self._arrived(projection)
         moment.restore()
         chosen = _some(projection.source.n, self.generator)
-        summed = {(projection.target.name, each.variable) for each in projection.transmissions}
-        for name, population in self.wiring.populations.items():
-            foreign = ~chosen if population is projection.source else np.ones(population.n, bool)
-            for variable in population.state_variables if foreign.any() else ():
-                if (name, variable) in summed:  # others have added to it
-                    continue
-                view = population.view(variable)
-                view[..., foreign] = disturbed(view[..., foreign], self.generator)
+        summed = {each.variable for each in projection.transmissions}  # to which others have added
+
+        def spared(population, variable):
+            if population is projection.target and variable in summed:
+                return True
+            return chosen if population is projection.source else False
+
+        self._scramble_neurons(spared)
         self._scramble_weights(None)
         forget(self.wiring)
         run()
@@ -252,15 +247,12 @@ class Laboratory:
                 return run()
             watch.steps += 1
             self._look_outside(projection.name, projection)
-            before = Moment(self.wiring) if watch.looks < LOOKS else _variables(projection)
+            moment, before = Moment(self.wiring) if watch.looks < LOOKS else None, _variables(projection)
             run()
             after = _variables(projection)
-            if watch.looks < LOOKS:
-                changed = not _alike(after, _variables_of(before, projection))
-                if changed:
-                    self._replay_rule(projection, run, watch, before, after)
-            else:
-                changed = not _alike(after, before)
+            changed = not _alike(after, before)
+            if changed and moment is not None:
+                self._replay_rule(projection, run, watch, moment, after)
             watch.learned += changed
             self._kept[projection.name] = _weights(projection)
 
@@ -313,20 +305,29 @@ class Laboratory:
     def _scramble(self, projection, chosen):
         """Change all that a rule should not know; where neurons are chosen, also what is read at the others."""
         known = readable(projection, self.wiring)
-        for name, population in self.wiring.populations.items():
-            for variable in population.state_variables:
-                spared = np.zeros(population.n, bool)
-                for side in known.get((name, variable), ()):
-                    spared |= True if chosen is None or side is None else chosen[side]
-                view = population.view(variable)
-                if not spared.all():
-                    view[..., ~spared] = disturbed(view[..., ~spared], self.generator)
+
+        def spared(population, variable):
+            mask = np.zeros(population.n, bool)
+            for side in known.get((population.name, variable), ()):
+                mask |= True if chosen is None or side is None else chosen[side]
+            return mask
+
+        self._scramble_neurons(spared)
         self._scramble_weights(projection)
         if chosen is not None:
             foreign = ~_synapses(projection, chosen)
             for values in (projection.stored, *projection._state.values()):
                 values[..., foreign] = disturbed(values[..., foreign], self.generator)
             projection._version += 1
+
+    def _scramble_neurons(self, spared):
+        """Change all variables of all neurons but those that ``spared(population, variable)`` says: a mask, or all."""
+        for population in self.wiring.populations.values():
+            for variable in population.state_variables:
+                foreign = ~np.broadcast_to(spared(population, variable), population.n)
+                if foreign.any():
+                    view = population.view(variable)
+                    view[..., foreign] = disturbed(view[..., foreign], self.generator)
 
     def _scramble_weights(self, spared):
         """Give all projections but this one other weights."""
@@ -362,12 +363,7 @@ class Laboratory:
         population = self.wiring.populations[name]
         chosen = _some(population.n, self.generator)
         before.restore()
-        for other in self.wiring.populations.values():
-            for each in other.state_variables:
-                view = other.view(each)
-                foreign = ~chosen if other.n == population.n else np.ones(other.n, bool)
-                if foreign.any():
-                    view[..., foreign] = disturbed(view[..., foreign], self.generator)
+        self._scramble_neurons(lambda other, variable: chosen if other.n == population.n else False)
         run()
         found = population.view(variable)[..., chosen].copy()
         after.restore()
@@ -377,13 +373,7 @@ class Laboratory:
 def readable(projection, wiring):
     """Return what a rule may read: (population, state variable) to sides, 0 its source, 1 its target, None all."""
     found = {}
-    if isinstance(projection.rule, Kernel):
-        names = set(projection.rule.reads)
-    else:
-        names = {symbol.name for each in projection.rule_statements for symbol in reads(each)}
-        events = {each.event for each in projection.rule_statements if each.event in (PRE, POST) and each.event != STEP}
-        names |= {f"{(projection.source if e == PRE else projection.target).model.spike}_{e}" for e in events}
-    for name in names:
+    for name in {name for name, _, _ in read_in_rule(projection)}:
         if name in projection.signals:
             population, variable = projection.signals[name]
             found.setdefault((population.name, variable), []).append(None)
@@ -423,10 +413,6 @@ def _variables(projection):
     return {name: values for name, values in projection.state().items() if not name.startswith("sent")}
 
 
-def _variables_of(moment, projection):
-    return {n: values for n, values in moment.synapses[projection.name].items() if not n.startswith("sent")}
-
-
 def _alike(a, b):
     return all(same(np.asarray(a[name]), np.asarray(b[name])) for name in a)
 
@@ -435,12 +421,12 @@ def _weights(projection):
     return None if projection.stored is None else projection.copy_of_weights()
 
 
-def _signals(projection):
+def signals(projection):
     """Return what a projection's transmits read of its source, by name, to be evaluated on live arrays."""
     names = {
         symbol.name: symbol
         for statement in projection.transmit_statements
-        for symbol in reads(statement)
+        for symbol in statement.expr.free_symbols
         if symbol.name.endswith("_pre") and symbol.name not in projection.scope.constants
     }
     names = {n: s for n, s in names.items() if n.removesuffix("_pre") in projection.source.dimensions()}

@@ -97,16 +97,7 @@ class Wiring:
                     self.edges.append(Edge(source, target, statement.text, TRANSMIT, projection))
 
     def _learns(self, projection):
-        if isinstance(projection.rule, Kernel):
-            line = f"Kernel {projection.rule.function.__name__}"
-            pairs = [(name, target, line) for target in projection.rule.writes for name in projection.rule.reads]
-        else:
-            pairs = [(s.name, each.target, each.text) for each in projection.rule_statements for s in reads(each)]
-            for each in projection.rule_statements:
-                for event, population, suffix in ((PRE, projection.source, PRE), (POST, projection.target, POST)):
-                    if each.event == event:
-                        pairs.append((f"{population.model.spike}_{suffix}", each.target, f"at {event}: {each.text}"))
-        for name, target, line in pairs:
+        for name, target, line in read_in_rule(projection):
             source = self._node(projection, name)
             if source is not None and source != (projection.name, target):
                 self.edges.append(Edge(source, (projection.name, target), line, RULE, projection))
@@ -201,13 +192,9 @@ class Wiring:
             if (each.layout is None or isinstance(each.connectivity, OneToOne)) and each.source is not each.target
         ]
 
-    def edges_into(self, projection):
-        """Return the edges by which a projection's rule reads something."""
-        return [edge for edge in self.edges if edge.kind == RULE and edge.by is projection]
-
     def read_by_rule(self, projection):
         """Return the variables and expressions of neurons that a projection's rule reads, as nodes."""
-        nodes = {edge.source for edge in self.edges_into(projection)}
+        nodes = {edge.source for edge in self.edges if edge.kind == RULE and edge.by is projection}
         return {node for node in nodes if node[0] in self.populations}
 
     def way(self, nodes):
@@ -256,9 +243,18 @@ class Wiring:
         return found & known
 
 
-def reads(statement):
-    """Return the symbols that a statement reads."""
-    return statement.expr.free_symbols
+def read_in_rule(projection):
+    """Return what a projection's rule reads: [(name in its text, variable that it changes by that, line)]."""
+    rule = projection.rule
+    if isinstance(rule, Kernel):
+        return [(name, target, f"Kernel {rule.function.__name__}") for target in rule.writes for name in rule.reads]
+    found = []
+    for each in projection.rule_statements:
+        found += [(symbol.name, each.target, each.text) for symbol in each.expr.free_symbols]
+        for event, population in ((PRE, projection.source), (POST, projection.target)):
+            if each.event == event:
+                found.append((f"{population.model.spike}_{event}", each.target, f"at {event}: {each.text}"))
+    return found
 
 
 def _grouped(edges, side):

@@ -17,7 +17,7 @@ def carry_out(sweep, path, *, workers=None, scheduler=None, checkpoint_every=CHE
     Parameters
     ----------
     sweep : Sweep
-        As :func:`read` returns it.
+        As :func:`neurosim.sweeps.statement.read` returns it.
     path : path
         The sweep's folder; one of the same sweep is gone on with.
     workers : int, optional

@@ -164,6 +164,3 @@ class Folder:
             self._files.write(f"figures/{name}.png", image)
             paths.append(self.path / "figures" / f"{name}.png")
         return paths
-
-
-# Carrying it out
