@@ -515,10 +515,14 @@ def audit(model, everything, data, settings, conditions, seed, strict, timing, o
         job.checked()  # before the first network is built
     if out is not None:
         pages.check_out(out)
-    tell = lambda line: print(f"\r\033[K{line}", end="", file=sys.stderr) if sys.stderr.isatty() else None  # noqa: E731
-    found = []
+    on_terminal, found = sys.stderr.isatty(), []
+
+    def tell(line):
+        if on_terminal:
+            print(f"\r\033[K{line}", end="", file=sys.stderr)
+
     for job in jobs:
-        if not sys.stderr.isatty():
+        if not on_terminal:
             print(f"audits    {job.model}", file=sys.stderr)
         found += audits.merged(audits.audit(job, timing=timing, tell=tell, stand_in=everything))
     tell("")

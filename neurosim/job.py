@@ -53,6 +53,32 @@ def find_one(name):
     return found[0]
 
 
+def find_file(name, kind, folder):
+    """Return the path of a TOML file, or of one that comes with the models, by its name, as ``learning_rate``.
+
+    Parameters
+    ----------
+    name : path or str
+        A file, or the name of one of ours.
+    kind, folder : str
+        What it is, in words, and the folder of ``models/`` that has ours.
+
+    Raises
+    ------
+    ParameterError
+        If there is neither, with the nearest names.
+    """
+    import neurosim_models
+
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    ours = {each.stem: each for each in sorted((Path(neurosim_models.__path__[0]) / folder).glob("*.toml"))}
+    if str(name) not in ours:
+        raise unknown(kind, name, ours, "; or name a file that ends in .toml")
+    return ours[str(name)]
+
+
 @dataclass(frozen=True)
 class Job:
     """What is asked to be run, in a user's words; nothing is checked before :meth:`checked`.

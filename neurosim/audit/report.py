@@ -88,9 +88,8 @@ def audit(job, *, timing=True, tell=None, stand_in=False):
     few = examples
     if isinstance(examples, DataSet) and len(examples.train_labels) > FEW_EXAMPLES:
         few = examples.limit(FEW_EXAMPLES)
-    found = []
+    found, tell = [], tell or (lambda text: None)
     for condition, values in prepared.conditions.items():
-        tell = tell or (lambda text: None)
         tell(f"{prepared.model}: {condition}")
         lanes = values["lanes"] if "lanes" in job.settings else min(values["lanes"], FEW_LANES)
         single = values | {"replicas": 1}

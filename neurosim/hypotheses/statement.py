@@ -4,7 +4,6 @@ docs/hypotheses.md for the format; :mod:`neurosim.hypotheses.trial` puts it to t
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from neurosim.errors import ParameterError, unknown
 from neurosim.hypotheses.claims import CORRECTIONS, PREDICTIONS, SIGNS, TRENDS, Claim, level
 from neurosim.hypotheses.looks import SPENDING, Looks
 from neurosim.hypotheses.power import needed
-from neurosim.job import LARGEST_SEED, Job
+from neurosim.job import LARGEST_SEED, Job, find_file
 from neurosim.outcomes import check_when
 from neurosim.specification import Specification
 
@@ -126,24 +125,8 @@ class Hypothesis:
 
 
 def find(name):
-    """Return the path of a file, or of one that comes with the models, by its name: ``half_connections``.
-
-    Raises
-    ------
-    ParameterError
-        If there is neither, with the nearest names.
-    """
-    import neurosim_models
-
-    path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    shipped = {
-        each.stem: each for each in sorted((Path(neurosim_models.__file__).parent / "hypotheses").glob("*.toml"))
-    }
-    if str(name) not in shipped:
-        raise unknown("hypothesis", name, shipped, "; or name a file that ends in .toml")
-    return shipped[str(name)]
+    """Return the path of a hypothesis's file; see :func:`neurosim.job.find_file`."""
+    return find_file(name, "hypothesis", "hypotheses")
 
 
 def read(path, full=False, seed=None):

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.job import TARGETS, Job, Prepared, find_one, inputs_of
+from neurosim.job import TARGETS, Job, Prepared, find_file, find_one, inputs_of
 from neurosim.outcomes import SPLITS, check_when, outcomes_offered
 from neurosim.specification import Specification
 from neurosim.sweeps.sampling import combinations, number_of, read_range
@@ -75,22 +74,8 @@ class Sweep:
 
 
 def find(name):
-    """Return the path of a file, or of one of ours by its name, as ``learning_rate``.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such file.
-    """
-    import neurosim_models
-
-    path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
-        return path
-    ours = {each.stem: each for each in sorted((Path(neurosim_models.__path__[0]) / "sweeps").glob("*.toml"))}
-    if str(name) not in ours:
-        raise unknown("sweep", name, ours, "; or name a file that ends in .toml")
-    return ours[str(name)]
+    """Return the path of a sweep's file; see :func:`neurosim.job.find_file`."""
+    return find_file(name, "sweep", "sweeps")
 
 
 def read(path):
